@@ -21,10 +21,12 @@ use crate::{
 pub(super) struct Signs {
     /// The peer sent something, or took what it had not taken before.
     heard: AtomicBool,
-    /// This end did not read what the peer may have sent.
+    /// This end did not read what the peer may have sent, or read it slowly.
     held_back: AtomicBool,
-    /// How often it did not.
+    /// How often it did not read at all.
     holds: AtomicU64,
+    /// Bytes that were read since the connection began.
+    read: AtomicU64,
     /// The peer gave no sign of life although it was asked for one.
     stopped: AtomicBool,
     /// Bytes of what was sent that the peer's host has not acknowledged, as far as the system
@@ -44,11 +46,27 @@ impl Signs {
     /// Notes that this end does not read now. It can blame nobody for being silent, and does not
     /// see what it is asked.
     pub(super) fn note_holding_back(&self) {
-        self.held_back.store(true, Relaxed);
+        self.note_slowing();
         self.holds.store(self.holds() + 1, Relaxed);
     }
 
-    pub(super) fn holds(&self) -> u64 {
+    /// Notes that this end does not read for a moment, and then at a pace that is enough for
+    /// whatever has to come.
+    pub(super) fn note_slowing(&self) {
+        self.held_back.store(true, Relaxed);
+    }
+
+    /// Notes that the peer sent so many bytes.
+    pub(super) fn note_read(&self, bytes: usize) {
+        self.note_life();
+        self.read.store(self.read_bytes() + bytes as u64, Relaxed);
+    }
+
+    fn read_bytes(&self) -> u64 {
+        self.read.load(Relaxed)
+    }
+
+    fn holds(&self) -> u64 {
         self.holds.load(Relaxed)
     }
 
@@ -72,6 +90,18 @@ impl Signs {
         } else {
             tracing::info!(conn = conn.id, peer = %conn.peer, "a peer that gave no sign of life goes on");
         }
+    }
+}
+
+impl Conn {
+    /// How often this end did not read what the peer may have sent.
+    pub(crate) fn times_held_back(&self) -> u64 {
+        self.signs.holds()
+    }
+
+    /// Bytes that were read since the connection began.
+    pub(crate) fn read_bytes(&self) -> u64 {
+        self.signs.read_bytes()
     }
 }
 

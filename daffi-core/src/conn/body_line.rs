@@ -7,12 +7,12 @@ use std::{
     time::Duration,
 };
 
-use daffi_wire::NodeName;
+use daffi_wire::{BODY_PART_BYTES, NodeName};
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, time::Instant};
 
 use super::{Account, Budget, Charge, slow_peer::PaceWatch};
-use crate::keyed::ByName;
+use crate::keyed::{ByName, ByNumber};
 
 /// Bodies of one member that are put together at once.
 const AT_ONCE: usize = 4;
@@ -26,6 +26,14 @@ const KEPT: usize = 64;
 
 /// How often those who wait are looked at, beside each end of a body.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// So much else may come over its connection for each open body that this brings, until something
+/// of one has to come again: senders take turns, in which those that wait for room have first
+/// parts, and a part counts once all of it is there.
+const LEEWAY: usize = 4 * BODY_PART_BYTES;
+
+/// A body that brings so much makes up for one look at which it was excused.
+const MAKES_UP: usize = 16 * 1024;
 
 /// Whose bodies they are: those of one member over one connection, arguments apart from results.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -52,6 +60,8 @@ pub(crate) trait TakesRoom: fmt::Debug + Send + Sync {
 pub(crate) struct BodyProgress {
     pub(crate) bytes: usize,
     pub(crate) holds: u64,
+    /// Bytes that came over its connection, of whatever.
+    pub(crate) read: u64,
 }
 
 /// The bodies of a node that are put together, and those that wait for room.
@@ -78,6 +88,8 @@ struct Bodies {
     /// The open one that has the reserve.
     reserve: Option<u64>,
     members: ByName<Whose, MemberBodies>,
+    /// How many of the open ones come over each connection.
+    senders: ByNumber<u64, usize>,
     /// The last of those that are ready that was looked at in turn.
     looked_at: u64,
     /// Somebody looks at those who wait, now and then.
@@ -98,6 +110,8 @@ struct MemberBodies {
 #[derive(Debug)]
 struct Body {
     whose: Whose,
+    /// The connection over which it comes.
+    from: u64,
     bytes: usize,
     account: Arc<Account>,
     takes: Weak<dyn TakesRoom>,
@@ -109,7 +123,11 @@ struct OpenBody {
     body: Body,
     room: Room,
     watch: PaceWatch,
-    seen: BodyProgress,
+    seen: Option<BodyProgress>,
+    /// Bytes of others that still count as if they were its own.
+    leeway: usize,
+    /// How often it was excused for not being read although others waited for what it has.
+    excused: u32,
 }
 
 #[derive(Debug)]
@@ -143,6 +161,9 @@ impl Drop for BodyPlace {
 /// A body that has ended, and its room if it had some.
 type EndedBody = (Option<Body>, Option<OpenBody>);
 
+/// A body that finds no room: its account, and the bytes that it wants.
+type LacksRoom = (Arc<Account>, usize);
+
 /// Who may begin now that something has changed.
 #[derive(Clone, Copy, Debug)]
 struct Chance {
@@ -150,6 +171,13 @@ struct Chance {
     first: Option<u64>,
     /// And so many others, whoever's turn it is.
     others: usize,
+}
+
+impl Whose {
+    /// Whether it is another member's.
+    fn is_other(&self, other: &Self) -> bool {
+        (self.conn, &self.name) != (other.conn, &other.name)
+    }
 }
 
 impl Body {
@@ -174,12 +202,23 @@ impl Bodies {
         id
     }
 
+    /// One less comes over its connection.
+    fn forget_sender(&mut self, from: u64) {
+        if let Entry::Occupied(mut sender) = self.senders.entry(from) {
+            *sender.get_mut() -= 1;
+            if *sender.get() == 0 {
+                sender.remove();
+            }
+        }
+    }
+
     /// Takes a body out. Gives it, and who may begin in its place.
     fn remove(&mut self, id: u64) -> (EndedBody, Option<Chance>) {
         if let Some(open) = self.open.remove(&id) {
             if self.reserve == Some(id) {
                 self.reserve = None;
             }
+            self.forget_sender(open.body.from);
             let first = self.free_place(&open.body.whose);
             return ((None, Some(open)), Some(Chance { first, others: AT_AN_END }));
         }
@@ -213,6 +252,7 @@ impl Bodies {
         if self.members.is_empty() && self.members.capacity() > KEPT {
             // One busy moment must not stay with the node for its life.
             self.members = ByName::default();
+            self.senders = ByNumber::default();
         }
         next
     }
@@ -226,14 +266,16 @@ impl Bodies {
         }
         let mut refused = None;
         let found = self.find(chance, &mut refused);
-        if let Some(account) = refused {
-            account.budget().note_refusal(account.held_bytes(), Instant::now().into_std());
+        if let Some((account, bytes)) = refused {
+            // It has the reserve in time: only who holds more than it wants takes its part.
+            let wanted = account.held_bytes().saturating_add(bytes);
+            account.budget().note_refusal(wanted, Instant::now().into_std());
         }
         self.begin(found?)
     }
 
-    /// One that finds room in the budget, and the account of the first that does not.
-    fn find(&mut self, chance: &mut Chance, refused: &mut Option<Arc<Account>>) -> Option<u64> {
+    /// One that finds room in the budget, and of the first that does not its account and bytes.
+    fn find(&mut self, chance: &mut Chance, refused: &mut Option<LacksRoom>) -> Option<u64> {
         let first = chance.first.take().filter(|first| self.ready.contains(first));
         if let Some(first) = first
             && self.finds_room(first, refused)
@@ -252,7 +294,7 @@ impl Bodies {
         None
     }
 
-    fn finds_room(&mut self, id: u64, refused: &mut Option<Arc<Account>>) -> bool {
+    fn finds_room(&mut self, id: u64, refused: &mut Option<LacksRoom>) -> bool {
         #[cfg(test)]
         {
             self.looks += 1;
@@ -260,7 +302,7 @@ impl Bodies {
         let Some(body) = self.waiting.get(&id) else { return false };
         let fits = body.fits();
         if !fits {
-            refused.get_or_insert_with(|| Arc::clone(&body.account));
+            refused.get_or_insert_with(|| (Arc::clone(&body.account), body.bytes));
         }
         fits
     }
@@ -277,7 +319,9 @@ impl Bodies {
         };
         let takes = Weak::clone(&body.takes);
         let watch = PaceWatch::for_reading(body.account.budget().patience(), true);
-        self.open.insert(id, OpenBody { body, room, watch, seen: BodyProgress::default() });
+        *self.senders.entry(body.from).or_default() += 1;
+        let leeway = leeway(&self.senders, body.from);
+        self.open.insert(id, OpenBody { body, room, watch, seen: None, leeway, excused: 0 });
         Some(takes)
     }
 
@@ -285,8 +329,22 @@ impl Bodies {
     /// `late`: what came of them may lie unread, because this process has not come to it. Whoever
     /// drops them must hold no lock: it may be the last who knows them.
     fn look_after_open(&mut self, late: bool) -> Vec<(Arc<dyn TakesRoom>, bool)> {
-        let is_awaited = !self.waiting.is_empty();
-        self.open.values_mut().filter_map(|open| open.look(is_awaited, late)).collect()
+        let is_awaited = self.reserve.is_some_and(|holder| self.is_awaited(holder));
+        let senders = &self.senders;
+        let looks = self.open.values_mut().filter_map(|open| {
+            let leeway = leeway(senders, open.body.from);
+            open.look(is_awaited && open.has_reserve(), leeway, late)
+        });
+        looks.collect()
+    }
+
+    /// Whether a body of another member could begin if it had the reserve of this one. Those that
+    /// wait for a place of their own member do not wait for that.
+    fn is_awaited(&self, holder: u64) -> bool {
+        let Some(holder) = self.open.get(&holder) else { return false };
+        // No member has more of them.
+        let mut first = self.ready.iter().take(2 * AT_ONCE).filter_map(|id| self.waiting.get(id));
+        first.any(|body| body.whose.is_other(&holder.body.whose))
     }
 
     fn is_idle(&self) -> bool {
@@ -294,32 +352,63 @@ impl Bodies {
     }
 }
 
+/// What else may come over this connection before something of a body that it brings has to come.
+fn leeway(senders: &ByNumber<u64, usize>, from: u64) -> usize {
+    senders.get(&from).map_or(0, |bodies| bodies.saturating_mul(LEEWAY))
+}
+
 impl OpenBody {
     fn has_reserve(&self) -> bool {
         matches!(self.room, Room::Reserve)
     }
 
-    /// Gives the body, and whether it comes too slowly. `late`: its time begins anew.
-    fn look(&mut self, is_awaited: bool, late: bool) -> Option<(Arc<dyn TakesRoom>, bool)> {
+    /// Gives the body, and whether it comes too slowly. `in_the_way`: another waits for the reserve
+    /// that it has; `leeway`: what else may come before something of it does; `late`: its time
+    /// begins anew.
+    fn look(&mut self, in_the_way: bool, leeway: usize, late: bool) -> Option<(Arc<dyn TakesRoom>, bool)> {
         let takes = self.body.takes.upgrade()?;
-        let (before, now) = (self.seen, takes.progress());
-        self.seen = now;
-        if late || now.holds != before.holds {
+        let (at, now) = (Instant::now().into_std(), takes.progress());
+        let before = self.seen.replace(now).unwrap_or(BodyProgress { bytes: 0, ..now });
+        let own = now.bytes - before.bytes;
+        // A byte now and then is not worth what a part is.
+        let earned = own.saturating_mul(leeway / BODY_PART_BYTES);
+        self.leeway = self.leeway.saturating_add(earned).min(leeway);
+        let others = usize::try_from(now.read - before.read).unwrap_or(usize::MAX).saturating_sub(own);
+        let others = others.min(self.leeway);
+        self.leeway -= others;
+        let account = &self.body.account;
+        let is_pressed = in_the_way || account.budget().presses(account.held_bytes(), at);
+        if late || now.holds != before.holds && self.is_excused(is_pressed) {
             // What is not read does not have to come.
             self.watch.rest();
         }
-        self.watch.moves(now.bytes - before.bytes);
-        let in_the_way = is_awaited && self.has_reserve();
-        let kept = self.watch.wait(&self.body.account, in_the_way, Instant::now().into_std(), None);
+        self.excused = self.excused.saturating_sub(u32::try_from(own / MAKES_UP).unwrap_or(u32::MAX));
+        self.watch.moves(own.saturating_add(others));
+        let kept = self.watch.wait(&self.body.account, in_the_way, at, None);
         Some((takes, kept.is_err()))
+    }
+
+    /// Whether it may rest because it is not read. While others lack what it has it may for as long
+    /// as peers have patience in all, or its sender could see to it that it never has to come.
+    fn is_excused(&mut self, is_pressed: bool) -> bool {
+        if !is_pressed {
+            return true;
+        }
+        self.excused = self.excused.saturating_add(1);
+        LOOK.saturating_mul(self.excused) <= self.body.account.budget().patience()
     }
 }
 
 /// Takes a place in the line of this budget for a body of so many bytes of a peer with this
-/// account. [`let_begin`] lets it begin.
-pub(crate) fn line_up(account: &Arc<Account>, whose: Whose, bytes: usize, takes: Weak<dyn TakesRoom>) -> BodyPlace {
+/// account, which comes `from` the connection of that number. [`let_begin`] lets it begin.
+pub(crate) fn line_up(
+    account: &Arc<Account>,
+    (whose, from): (Whose, u64),
+    bytes: usize,
+    takes: Weak<dyn TakesRoom>,
+) -> BodyPlace {
     let budget = Arc::clone(account.budget());
-    let id = budget.bodies.0.lock().add(Body { whose, bytes, account: Arc::clone(account), takes });
+    let id = budget.bodies.0.lock().add(Body { whose, from, bytes, account: Arc::clone(account), takes });
     BodyPlace { budget, id }
 }
 

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use daffi_wire::Limits;
 
@@ -11,6 +11,8 @@ struct Probe {
     has_room: AtomicBool,
     lost: AtomicBool,
     came: AtomicUsize,
+    holds: AtomicU64,
+    read: AtomicU64,
 }
 
 impl TakesRoom for Probe {
@@ -19,7 +21,7 @@ impl TakesRoom for Probe {
     }
 
     fn progress(&self) -> BodyProgress {
-        BodyProgress { bytes: self.came.load(SeqCst), holds: 0 }
+        BodyProgress { bytes: self.came.load(SeqCst), holds: self.holds.load(SeqCst), read: self.read.load(SeqCst) }
     }
 
     fn on_lost(&self) {
@@ -43,10 +45,12 @@ impl Line {
             has_room: AtomicBool::default(),
             lost: AtomicBool::default(),
             came: AtomicUsize::default(),
+            holds: AtomicU64::default(),
+            read: AtomicU64::default(),
         });
         let takes: Weak<Probe> = Arc::downgrade(&probe);
         let name = NodeName::new(name, &Limits::default()).unwrap();
-        let place = line_up(&self.account, Whose { conn: 1, name, are_results: false }, bytes, takes);
+        let place = line_up(&self.account, (Whose { conn: 1, name, are_results: false }, 1), bytes, takes);
         let_begin(&self.budget, place.id());
         (probe, place)
     }
@@ -146,9 +150,105 @@ async fn one_with_room_of_its_own_has_to_hurry_while_others_find_none() {
     pass(20, &slow, 2 * 1024).await;
     let _reserve = line.enter("a", 200 * MIB);
     assert!(!is_lost(&slow));
-    let _waits = Line { account: line.budget.open_common(), budget: Arc::clone(&line.budget) }.enter("b", 200 * MIB);
+    let other = Line { account: line.budget.open_common(), budget: Arc::clone(&line.budget) };
+    let _waits_for_the_reserve = other.enter("b", 200 * MIB);
+    pass(20, &slow, 2 * 1024).await;
+    assert!(!is_lost(&slow), "which would not fit without it either");
+    let _waits_for_memory = other.enter("c", 20 * MIB);
     pass(20, &slow, 2 * 1024).await;
     assert!(is_lost(&slow));
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_of_one_member_do_not_hurry_each_other() {
+    let line = Line::new(64 * MIB);
+    let holder = line.enter("slow", 200 * MIB);
+    let others: Vec<_> = (0..5).map(|_| line.enter("slow", 200 * MIB)).collect();
+    pass(60, &holder, 2 * 1024).await;
+    assert!(!is_lost(&holder) && !others.iter().any(has_room));
+    let _honest = line.enter("honest", 200 * MIB);
+    pass(30, &holder, 2 * 1024).await;
+    assert!(is_lost(&holder));
+}
+
+/// It could see to it that it is never read: by what it does not take, say.
+#[tokio::test(start_paused = true)]
+async fn one_that_is_not_read_keeps_what_others_wait_for_for_a_minute_and_no_longer() {
+    for (bytes, is_enough) in [(0, false), (1_000, false), (20 * 1024, true)] {
+        let line = Line::new(64 * MIB);
+        let holder = line.enter("held back", 200 * MIB);
+        let pass_held = async |seconds, bytes| {
+            for _ in 0..seconds {
+                holder.0.holds.fetch_add(1, SeqCst);
+                pass(1, &holder, bytes).await;
+            }
+        };
+        pass_held(300, 0).await;
+        assert!(!is_lost(&holder), "nobody waits");
+        let waits = line.enter("honest", 200 * MIB);
+        pass_held(55, bytes).await;
+        assert!(!is_lost(&holder), "it may be this end's doing");
+        pass_held(300, bytes).await;
+        assert_eq!(is_lost(&holder), !is_enough, "{bytes} a second");
+        drop(holder);
+        assert!(has_room(&waits));
+    }
+}
+
+/// A connection that brings so much in a second, and parts of these bodies in turn.
+async fn bring(seconds: u64, bytes: u64, bodies: &[&(Arc<Probe>, BodyPlace)]) {
+    let (mut came, mut next) = (0, 0);
+    for _ in 0..seconds {
+        tokio::time::sleep(LOOK).await;
+        came += bytes;
+        for body in bodies {
+            body.0.read.fetch_add(bytes, SeqCst);
+        }
+        while came >= BODY_PART_BYTES as u64 {
+            came -= BODY_PART_BYTES as u64;
+            bodies[next % bodies.len()].0.came.fetch_add(BODY_PART_BYTES, SeqCst);
+            next += 1;
+        }
+    }
+}
+
+/// Each alone comes more slowly than it would have to.
+#[tokio::test(start_paused = true)]
+async fn bodies_that_come_in_turn_over_one_slow_connection_are_not_too_slow() {
+    let line = Line::new(256 * MIB);
+    let bodies: Vec<_> = (0..100).map(|n| line.enter(&format!("caller{}", n / 4), MIB)).collect();
+    assert!(bodies.iter().all(has_room));
+    bring(600, 100_000, &bodies.iter().collect::<Vec<_>>()).await;
+    assert!(!bodies.iter().any(is_lost));
+    drop(bodies);
+    // While somebody waits for what one of them has.
+    let line = Line::new(64 * MIB);
+    let bodies: Vec<_> = (0..4).map(|n| line.enter("slow", if n == 0 { 200 * MIB } else { MIB })).collect();
+    let _honest = line.enter("honest", 200 * MIB);
+    bring(100, 50_000, &bodies.iter().collect::<Vec<_>>()).await;
+    assert!(bodies.iter().all(has_room) && !bodies.iter().any(is_lost));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_else_its_connection_brings_does_not_excuse_one_that_is_silent() {
+    let line = Line::new(64 * MIB);
+    // But for a byte now and then.
+    let silent = line.enter("silent", 200 * MIB);
+    let steady: Vec<_> = (0..3).map(|_| line.enter("silent", MIB)).collect();
+    let waits = line.enter("honest", 200 * MIB);
+    let goes_on = async |seconds| {
+        for _ in 0..seconds {
+            silent.0.read.fetch_add(100_000, SeqCst);
+            silent.0.came.fetch_add(1, SeqCst);
+            bring(1, 100_000, &steady.iter().collect::<Vec<_>>()).await;
+        }
+    };
+    goes_on(5).await;
+    assert!(!is_lost(&silent), "the others have their turn");
+    goes_on(20).await;
+    assert!(is_lost(&silent));
+    drop(silent);
+    assert!(has_room(&waits));
 }
 
 /// However many have begun and wait, of however many members.

@@ -218,12 +218,14 @@ impl Budget {
         self.patience
     }
 
-    /// Notes that somebody who holds so much found no room.
+    /// Notes that somebody found no room who holds so much, with what it asked for where that may
+    /// be most of the budget. One who holds more than another that was refused does not make that
+    /// one's refusal last.
     pub(crate) fn note_refusal(&self, held: usize, now: Instant) {
-        if !self.was_refused(now) || held < self.refused_with.load(Relaxed) {
+        if !self.was_refused(now) || held <= self.refused_with.load(Relaxed) {
             self.refused_with.store(held, Relaxed);
+            self.refused_at.store(self.millis(now), Relaxed);
         }
-        self.refused_at.store(self.millis(now), Relaxed);
     }
 
     /// Whether somebody found no room of late who holds less than `held`.
@@ -342,7 +344,7 @@ impl Account {
     /// Takes `bytes` if there is room, until the guard is dropped.
     pub(crate) fn try_charge(self: &Arc<Self>, bytes: usize, now: Instant) -> Option<Charge> {
         if !self.admits(bytes) {
-            self.budget.note_refusal(self.held_bytes(), now);
+            self.budget.note_refusal(self.held_bytes().saturating_add(bytes), now);
             return None;
         }
         Some(self.charge(bytes))
@@ -365,7 +367,7 @@ impl Account {
         let may_hold = bound().min(self.budget.limit / 4);
         let alone = self.budget.readings.load(Relaxed) == 0;
         if !alone && !must && !self.admits(may_hold) {
-            self.budget.note_refusal(self.held_bytes(), now());
+            self.budget.note_refusal(self.held_bytes().saturating_add(may_hold), now());
             return Err(NoRoom { may_hold, share: self.share() });
         }
         self.budget.readings.fetch_add(1, Relaxed);
@@ -453,7 +455,7 @@ impl Charge {
     pub(crate) fn grow_to(&mut self, bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.bytes);
         if !self.account.admits(more) {
-            self.account.budget.note_refusal(self.account.held_bytes(), Instant::now());
+            self.account.budget.note_refusal(self.account.held_bytes().saturating_add(more), Instant::now());
             return false;
         }
         self.account.add(more);

@@ -188,10 +188,11 @@ fn pressure_is_felt_by_those_who_hold_more_than_the_refused() {
     assert!(!budget.presses(usize::MAX, now));
     budget.note_refusal(1000, now);
     assert!(budget.presses(1001, now) && !budget.presses(1000, now));
-    budget.note_refusal(5000, now);
-    assert!(budget.presses(1001, now), "the smallest counts");
+    let soon = now + Duration::from_secs(1);
+    budget.note_refusal(5000, soon);
+    assert!(budget.presses(1001, soon), "the smallest counts");
     let later = now + Duration::from_millis(PRESSED_FOR);
-    assert!(!budget.presses(usize::MAX, later));
+    assert!(!budget.presses(usize::MAX, later), "and no longer, whoever was refused with more since");
     budget.note_refusal(5000, later);
     assert!(!budget.presses(5000, later));
 }

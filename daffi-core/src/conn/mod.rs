@@ -234,11 +234,6 @@ impl Conn {
         self.inbound.account().end();
     }
 
-    /// How often this end did not read what the peer may have sent.
-    pub(crate) fn times_held_back(&self) -> u64 {
-        self.signs.holds()
-    }
-
     /// The account of what DATA may hold.
     pub(crate) fn data_account(&self) -> &Arc<Account> {
         self.data.get_or_init(|| self.inbound.account().budget().open_common())

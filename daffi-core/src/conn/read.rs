@@ -174,7 +174,10 @@ impl<R: Handler> Driver<R> {
             Ok(most) => most,
             Err(until) => {
                 self.timers.set(Timer::Pause, until);
-                self.conn.signs.note_holding_back();
+                match hold {
+                    Hold::Starve => self.conn.signs.note_holding_back(),
+                    _ => self.conn.signs.note_slowing(),
+                }
                 self.rest();
                 return Ok(Poll::Pending);
             }
@@ -198,7 +201,7 @@ impl<R: Handler> Driver<R> {
                 let read = read?;
                 work.note_read(read);
                 self.read.ended = read == 0;
-                self.conn.signs.note_life();
+                self.conn.signs.note_read(read);
                 self.way.hears();
                 self.read.watch.moves(read);
                 self.read.slow.takes(read);

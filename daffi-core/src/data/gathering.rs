@@ -86,7 +86,8 @@ impl Gathering {
             Arc::new(Self { grants: Grants::new(end, None), state: Mutex::new(state), on_lost: Box::new(on_lost) });
         let takes: Weak<Self> = Arc::downgrade(&gathering);
         let bytes = usize::try_from(total).unwrap_or(usize::MAX);
-        gathering.state.lock().place = Some(body_line::line_up(account, whose, bytes, takes));
+        let from = gathering.grants.end().conn.id;
+        gathering.state.lock().place = Some(body_line::line_up(account, (whose, from), bytes, takes));
         Ok(gathering)
     }
 
@@ -203,7 +204,8 @@ impl TakesRoom for Gathering {
     }
 
     fn progress(&self) -> BodyProgress {
-        BodyProgress { bytes: self.state.lock().came, holds: self.grants.end().conn.times_held_back() }
+        let conn = &self.grants.end().conn;
+        BodyProgress { bytes: self.state.lock().came, holds: conn.times_held_back(), read: conn.read_bytes() }
     }
 
     fn on_lost(&self) {

@@ -1,6 +1,7 @@
 //! A driver that a test moves by hand: the other end of its connection is two queues of bytes, and
 //! time stands still until the test lets it pass.
 
+mod bodies;
 mod flow;
 mod life;
 mod memory;
