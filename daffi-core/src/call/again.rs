@@ -7,7 +7,11 @@ use daffi_serde::{Body, FormatSet};
 use daffi_wire::Kind;
 use tokio::time::sleep;
 
-use super::{CallOptions, engine::Received, request::Payloads};
+use super::{
+    CallOptions,
+    engine::{Received, read_error},
+    request::Payloads,
+};
 use crate::refusal::Refusal;
 
 /// The first pause before a call is made again, of which the Router may not know yet that its
@@ -59,6 +63,6 @@ pub(super) fn is_refused_by_stopping(formats: &impl FormatSet, received: &Receiv
         return false;
     }
     let body = Body { bytes: frame.payload_bytes(), text: frame.header().is_text() };
-    let error = formats.decode_error(frame.header().format(*level), &body);
+    let error = read_error(formats, frame.header().format(*level), &body);
     error.is_ok_and(|error| Refusal::of(&error) == Some(Refusal::NodeStopping))
 }

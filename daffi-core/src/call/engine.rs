@@ -201,11 +201,7 @@ pub(super) fn read<R: Returned>(formats: &impl FormatSet, received: Received, me
         return formats.decode_result(format, &Body { bytes: frame.into_payload(), text }).map_err(failed);
     }
     let body = Body { bytes: frame.payload_bytes(), text };
-    let error = match formats.decode_error(format, &body) {
-        // Every node reads JSON errors, with or without the format.
-        Err(SerdeError::UnknownFormat(FormatId::JSON)) => read_json_error(&body).map_err(failed)?,
-        read => read.map_err(failed)?,
-    };
+    let error = read_error(formats, format, &body).map_err(failed)?;
     let receiver = frame.transmitter();
     if is_of_callback {
         return Err(CallError::Remote { receiver: receiver.to_owned(), method: method.to_owned(), error });
@@ -220,6 +216,14 @@ pub(super) fn read<R: Returned>(formats: &impl FormatSet, received: Received, me
         Ok(refused) => refused,
         Err(error) => CallError::Remote { receiver: receiver.to_owned(), method: method.to_owned(), error },
     })
+}
+
+/// Reads an error in that format, or in JSON, which every node reads whatever formats it has.
+pub(super) fn read_error(formats: &impl FormatSet, format: FormatId, body: &Body) -> Result<RemoteError, SerdeError> {
+    match formats.decode_error(format, body) {
+        Err(SerdeError::UnknownFormat(FormatId::JSON)) => read_json_error(body),
+        read => read,
+    }
 }
 
 fn read_json_error(body: &Body) -> Result<RemoteError, SerdeError> {

@@ -185,7 +185,7 @@ impl<F: FormatSet> ClientBuilder<F> {
         Ok(group)
     }
 
-    fn build_one(mut self) -> Result<Client<F>, InitializationError> {
+    pub(super) fn build_one(mut self) -> Result<Client<F>, InitializationError> {
         let addresses = Addresses::new(std::mem::take(&mut self.connectors));
         let mut clients = self.build(addresses.into_iter().collect())?;
         clients.pop().ok_or(InitializationError::NoAddress)

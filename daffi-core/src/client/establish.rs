@@ -241,7 +241,7 @@ impl Drop for OpenAttempt<'_> {
 
 /// What a connection makes of the frames that it gets: `opened` is told of the server's answer, and
 /// `ends` of the end.
-fn handler(
+pub(super) fn handler(
     shared: &Arc<ClientCore>,
     connection: &Arc<ClientConn>,
     opened: oneshot::Sender<Result<(), Disconnected>>,

@@ -3,6 +3,8 @@
 mod addresses;
 mod attempt_numbers;
 mod attempts;
+#[cfg(test)]
+pub(crate) mod bare;
 mod builder;
 mod called;
 mod callers;
