@@ -332,9 +332,12 @@ impl Callback {
         }
     }
 
-    /// Counts a call of it as answered.
+    /// Counts a call of it as answered, unless it did not run because nobody waits for it.
     #[inline]
     pub(crate) fn count_end(&self, reply: &Reply) {
+        if reply.is_of_none() {
+            return self.counts.lose();
+        }
         self.counts.end(reply.as_error().map(|error| &error.class[..]));
     }
 

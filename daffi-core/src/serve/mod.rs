@@ -10,6 +10,8 @@
 //! begins.
 
 mod arriving;
+#[cfg(test)]
+mod bare;
 mod callback;
 mod caller;
 mod context;
@@ -31,6 +33,8 @@ mod reply;
 mod request;
 mod run;
 mod span;
+#[cfg(test)]
+mod tests;
 
 #[cfg(feature = "internals")]
 pub(crate) use self::registry::{Lookup, Registry};

@@ -35,6 +35,8 @@ pub(crate) enum Content {
     Failed(RemoteError),
     /// The caller waits for nothing.
     Nothing,
+    /// The callback did not run, because nobody waits for it any more.
+    NotRun,
 }
 
 impl Reply {
@@ -71,6 +73,16 @@ impl Reply {
         Self::of(Content::Nothing)
     }
 
+    /// The callback did not run, because nobody waits for it any more.
+    pub(crate) const fn not_run() -> Self {
+        Self::of(Content::NotRun)
+    }
+
+    /// Whether its callback did not run.
+    pub(crate) const fn is_of_none(&self) -> bool {
+        matches!(self.content, Content::NotRun)
+    }
+
     /// A failure; what a layer answers in the callback's place.
     #[must_use]
     pub const fn error(error: RemoteError) -> Self {
@@ -82,7 +94,7 @@ impl Reply {
     pub const fn as_error(&self) -> Option<&RemoteError> {
         match &self.content {
             Content::Failed(error) => Some(error),
-            Content::Frame(..) | Content::Items(_) | Content::Large(_) | Content::Nothing => None,
+            Content::Frame(..) | Content::Items(_) | Content::Large(_) | Content::Nothing | Content::NotRun => None,
         }
     }
 }
@@ -132,7 +144,7 @@ impl ReplyTo {
             Content::Failed(error) => {
                 tracing::warn!(caller = %Shown::new(context.caller()), method, %error, "a nowait call failed");
             }
-            Content::Frame(..) | Content::Items(_) | Content::Large(_) | Content::Nothing => {}
+            Content::Frame(..) | Content::Items(_) | Content::Large(_) | Content::Nothing | Content::NotRun => {}
         }
         if until_sent.is_some()
             && let Some(turn) = turn
@@ -153,7 +165,7 @@ impl ReplyTo {
                 turn.into_iter().for_each(Turn::flush);
                 large.send(self, context, method);
             }
-            Content::Frame(..) | Content::Failed(_) | Content::Nothing => {}
+            Content::Frame(..) | Content::Failed(_) | Content::Nothing | Content::NotRun => {}
         }
     }
 

@@ -80,15 +80,16 @@ impl Request {
 
     /// Whether it is to run: a call whose caller is gone, or gave it up, is not, for others wait
     /// behind it. What asks for no answer is, for its sender may have meant to leave, unless that
-    /// was ended for breaking a limit.
+    /// was ended for breaking a limit. On a node that was killed nothing is.
     pub(crate) fn is_wanted(&self) -> bool {
-        !(self.wants_reply && self.context.is_given_up() || self.context.conn().is_cut())
+        let is_void = self.wants_reply && self.context.is_given_up() || self.context.conn().is_cut();
+        !(is_void || self.context.node().life.is_killed())
     }
 
     /// The callback is to run now; else what is to be answered in its place.
     pub(crate) fn begin(&self) -> Result<(), Reply> {
         if !self.context.call().begin() {
-            return Err(Reply::nothing());
+            return Err(Reply::not_run());
         }
         self.check_deadline()
     }

@@ -74,7 +74,7 @@ impl Delivery {
     /// Whether the function should still run.
     fn is_wanted(&self) -> bool {
         match self {
-            Self::Direct(direct) => !direct.context.node().life.is_killed(),
+            Self::Direct(_) => true,
             Self::Future(sender) => !sender.is_closed(),
         }
     }

@@ -304,7 +304,7 @@ fn wait_for_worker(mut place: PlaceInLine, arrival: Arrival, cx: &mut TaskContex
 
 fn grant(worker: Worker, mut arrival: Arrival, on_reader: bool, cx: &TaskContext<'_>) -> Step {
     if !arrival.request.is_wanted() {
-        return Step::Done(Reply::nothing());
+        return Step::Done(Reply::not_run());
     }
     if Gate::stops(&mut arrival.request, arrival.gate.as_deref()) {
         // A caller that takes no answers must not hold a worker; its requests keep their order.
