@@ -495,3 +495,7 @@ impl Sender {
         (flow.held.take_calls_back(), flow.held.nowait_requests())
     }
 }
+
+#[cfg(test)]
+#[path = "sender_tests.rs"]
+mod tests;

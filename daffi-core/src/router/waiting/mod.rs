@@ -2,6 +2,8 @@
 
 pub(crate) mod ready;
 pub(crate) mod releasing;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::{
