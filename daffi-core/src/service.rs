@@ -1,5 +1,7 @@
 //! A node that listens and exposes callbacks.
 
+mod stats;
+
 use std::{fmt, sync::Arc, time::Instant};
 
 use daffi_serde::FormatSet;
@@ -9,6 +11,7 @@ use daffi_wire::{
 };
 use parking_lot::Mutex;
 
+pub use self::stats::ServiceStats;
 use crate::{
     config::NodeConfig,
     conn::{Alive, Class, Conn, Handler, Turn},
@@ -17,7 +20,6 @@ use crate::{
     serve::{Callback, CallbackService, Context, Intake, Node, ServingNode},
     server::{self, Guard, GuardSettings, Host, OpeningId, Rights, Server, guarding},
     session::{Denied, Hello, Hub, Policy, event_frame, name_of_service, reply_to_member, routing},
-    stats::{CallbackStats, keep_heaviest},
 };
 
 /// A running service: listens, and runs callbacks for those who connect.
@@ -62,32 +64,6 @@ pub struct ServiceBuilder<F> {
 impl<F> fmt::Debug for ServiceBuilder<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServiceBuilder").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-/// What a Service counted since its start, and how things stand.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ServiceStats {
-    /// Clients now.
-    pub clients: usize,
-    /// Calls now that run, or wait for their turn.
-    pub running: usize,
-    /// Bytes of the budget that are held now for clients, beyond the part that each connection
-    /// owns.
-    pub held_bytes: usize,
-    /// The budget, in bytes.
-    pub budget_bytes: usize,
-    /// Each callback, in the order in which they were added. A call counts as ended when its answer
-    /// is ready; one that gives results one by one, when it has begun to.
-    pub callbacks: Vec<CallbackStats>,
-}
-
-impl ServiceStats {
-    /// Leaves so many callbacks out of all that there are: those that most is to be said of, by how
-    /// many of their calls are open, failed, had no answer, and by all of them.
-    pub fn keep_busiest(&mut self, most: usize) {
-        keep_heaviest(&mut self.callbacks, most, &CallbackStats::WAYS);
     }
 }
 
@@ -195,14 +171,7 @@ impl Service {
     /// What it counted so far of each callback.
     #[must_use]
     pub fn stats(&self) -> ServiceStats {
-        let shared = &self.handle.shared;
-        ServiceStats {
-            clients: shared.hub.lock().iter().count(),
-            running: shared.node.running.len(),
-            held_bytes: shared.node.budget.used_bytes(),
-            budget_bytes: shared.node.config.budget_bytes,
-            callbacks: shared.serving.registry.snapshot().stats(),
-        }
+        self.handle.shared.stats()
     }
 
     /// The runtime that it runs on: for what belongs to it and is begun elsewhere.
@@ -470,6 +439,7 @@ impl ServiceHandler {
         self.alive.begin(&self.conn);
         self.answer(frame, name);
         if let Some(old) = evicted {
+            server.note_eviction();
             server.send(&old, Class::Notice, name, event_frame(EventKind::Evicted, name, &server.config.limits));
             old.end(Disconnected::Evicted, true);
             server.events.tell(MemberEvent::Evicted(name.to_string()));

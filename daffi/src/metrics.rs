@@ -26,6 +26,7 @@ pub fn of_router(stats: &RouterStats) -> String {
     let mut text = Text::new();
     text.now("members", "Members that are connected", stats.members);
     text.now("stopped_members", "Members that give no sign of life", stats.stopped_members);
+    text.now("held_back_members", "Members that are read slowly or not at all", stats.held_back_members);
     text.now("open_calls", "Calls that were passed on and not answered yet", stats.open_calls);
     text.now("held_requests", "Nowait requests that wait for their receiver", stats.held_requests);
     text.now("waiting_calls", "Calls that wait until somebody exposes their callback", stats.waiting_calls);
@@ -64,6 +65,12 @@ pub fn of_service(stats: &ServiceStats) -> String {
     text.now("running_calls", "Calls that run or wait for their turn", stats.running);
     text.bytes("held", "Memory of the budget that clients make the service hold", stats.held_bytes);
     text.bytes("budget", "Memory that all clients together may make the service hold", stats.budget_bytes);
+    text.now("held_back_clients", "Clients that are read slowly or not at all", stats.held_back_clients);
+    text.bytes("longest_queue", "Bytes that wait for the client for whom most do", stats.longest_queue_bytes);
+    text.so_far("refused_calls", "Requests that ran no callback", stats.refused_calls);
+    text.so_far("denied", "Handshakes and requests that the policy refused", stats.denied);
+    text.so_far("evictions", "Clients whose name a newer connection took", stats.evictions);
+    text.so_far("cut_connections", "Connections that the service ended", stats.cut_connections);
     callbacks(&mut text, "server", stats.callbacks.iter().map(|callback| (by_method(callback), callback)));
     text.finish()
 }
@@ -77,6 +84,9 @@ pub fn of_client(stats: &ClientStats) -> String {
     text.so_far("reconnects", "How often the connection was made anew", stats.reconnects);
     text.bytes("queued", "Bytes that wait to be sent", stats.queued_bytes);
     text.now("running_calls", "Calls of others that run or wait for their turn", stats.running);
+    text.bytes("held", "Memory of the budget that others make the client hold", stats.held_bytes);
+    text.bytes("budget", "Memory that all others together may make the client hold", stats.budget_bytes);
+    text.so_far("refused_calls", "Requests of others that ran no callback", stats.refused_calls);
     let by_receiver = |called: &CalledStats| {
         let method = ("rpc_method", label(&called.callback.name));
         [method, ("peer_service", label(&called.receiver))]

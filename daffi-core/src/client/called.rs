@@ -166,6 +166,12 @@ pub struct ClientStats {
     pub queued_bytes: usize,
     /// Calls of others now that run here, or wait for their turn.
     pub running: usize,
+    /// Bytes of the budget that are held now for others, beyond the part that each connection owns.
+    pub held_bytes: usize,
+    /// The budget, in bytes.
+    pub budget_bytes: usize,
+    /// Requests of others that ran no callback: it is not exposed here, or the node stops.
+    pub refused_calls: u64,
     /// Each callback that it called with an answer, by receiver and name. At most 1 000 are counted
     /// each for itself; the rest stands at the end, as `other`. The first 64 calls of each are
     /// timed, and every eighth from then on.

@@ -358,6 +358,9 @@ impl<F: FormatSet> Client<F> {
             reconnects: shared.called.reconnects.load(Ordering::Relaxed),
             queued_bytes: shared.current.load().as_ref().map_or(0, |current| current.conn.conn.outbox.bytes()),
             running: shared.node.running.len(),
+            held_bytes: shared.node.budget.used_bytes(),
+            budget_bytes: shared.node.config.budget_bytes,
+            refused_calls: shared.node.refused_calls(),
             called: shared.called.snapshot(),
             callbacks: shared.serving.registry.snapshot().stats(),
         }

@@ -27,6 +27,8 @@ pub(super) struct Signs {
     holds: AtomicU64,
     /// Bytes that were read since the connection began.
     read: AtomicU64,
+    /// This end reads it slowly or not at all now, for what is held for it.
+    reads_less: AtomicBool,
     /// The peer gave no sign of life although it was asked for one.
     stopped: AtomicBool,
     /// Bytes of what was sent that the peer's host has not acknowledged, as far as the system
@@ -68,6 +70,18 @@ impl Signs {
 
     fn holds(&self) -> u64 {
         self.holds.load(Relaxed)
+    }
+
+    /// Notes whether this end reads the peer slowly or not at all now, for what is held for it.
+    #[inline]
+    pub(super) fn note_reading_less(&self, less: bool) {
+        if self.reads_less.load(Relaxed) != less {
+            self.reads_less.store(less, Relaxed);
+        }
+    }
+
+    pub(super) fn reads_less(&self) -> bool {
+        self.reads_less.load(Relaxed)
     }
 
     /// Notes how many of the `written` bytes since the connection began are not acknowledged.

@@ -334,6 +334,12 @@ impl Conn {
         Ok(queued != Queued::Full)
     }
 
+    /// Whether this end reads the peer slowly or not at all now, for what is held for it.
+    pub(crate) fn is_held_back(&self) -> bool {
+        // What was noted last may be over: when what waited has run, nobody has to look again.
+        self.signs.reads_less() && (self.inbound.account().held_bytes() > 0 || self.outbox.bytes() > 0)
+    }
+
     /// Whether the peer gave no sign of life although it was asked for one.
     pub(crate) fn is_stopped(&self) -> bool {
         self.signs.is_stopped()

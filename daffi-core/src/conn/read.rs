@@ -150,6 +150,7 @@ impl<R: Handler> Driver<R> {
             }
         }
         self.pace.note(work, turn.answers(), false);
+        self.conn.signs.note_reading_less(hold == Hold::Stop);
         // What is not wanted does not have to come.
         self.conn.signs.note_holding_back();
         self.read.watch.rest();
@@ -159,6 +160,7 @@ impl<R: Handler> Driver<R> {
 
     /// Reads once, unless the peer is held back. `Ready`: there may be frames.
     fn fill(&mut self, cx: &mut Context<'_>, hold: Hold, work: &mut Work) -> Result<Poll<()>, Disconnected> {
+        self.conn.signs.note_reading_less(hold != Hold::Read);
         let most = match hold {
             Hold::Read => {
                 self.timers.clear(Timer::Pause);

@@ -138,9 +138,7 @@ impl Handler for RouterHandler {
         self.shared.server.finish_opening(self.opening);
         match &self.member {
             Some(Forwarder { me, .. }) => {
-                if self.shared.server.log_end(&self.conn, &me.peer.name, reason) {
-                    self.shared.counters.cut_connections.fetch_add(1, Ordering::Relaxed);
-                }
+                self.shared.server.log_end(&self.conn, &me.peer.name, reason);
                 self.shared.remove_member(&me.peer);
             }
             None => {
@@ -262,7 +260,7 @@ impl RouterHandler {
         shared.news.notify_one();
         shared.waiting.note(|| Sign::Exposes(Arc::clone(&me)));
         if let Some((old, last)) = evicted {
-            shared.counters.evictions.fetch_add(1, Ordering::Relaxed);
+            shared.server.note_eviction();
             self.end_evicted(&old, &last, &name);
         }
         if shared.server.life.is_closing() {

@@ -2,7 +2,10 @@
 
 use std::{
     any::Any,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use bytes::BytesMut;
@@ -25,6 +28,8 @@ pub(crate) struct Node {
     /// Callbacks that did not finish where their request was read.
     pub(crate) running: TaskTracker,
     pub(crate) life: Lifecycle,
+    /// Requests that ran no callback.
+    refused_calls: AtomicU64,
     client: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
@@ -37,9 +42,21 @@ impl Node {
             budget: Budget::of(&config),
             running: TaskTracker::new(),
             life: Lifecycle::default(),
+            refused_calls: AtomicU64::new(0),
             client: OnceLock::new(),
             config,
         })
+    }
+
+    /// A request runs no callback.
+    #[cold]
+    pub(super) fn note_refused_call(&self) {
+        self.refused_calls.fetch_add(1, Relaxed);
+    }
+
+    /// Requests that ran no callback.
+    pub(crate) fn refused_calls(&self) -> u64 {
+        self.refused_calls.load(Relaxed)
     }
 
     /// Its formats, if they are a set of this type.

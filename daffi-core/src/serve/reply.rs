@@ -171,6 +171,7 @@ impl ReplyTo {
 
     /// Answers with an error instead of running the callback.
     pub(crate) fn send_error(self, context: &Context, method: &str, error: &RemoteError, turn: &mut Turn) {
+        context.node().note_refused_call();
         if !self.wants_reply {
             tracing::warn!(caller = %Shown::new(context.caller()), method, %error, "a nowait call was refused");
         } else if let Some(frame) = self.error(context, method, error) {

@@ -15,7 +15,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -72,6 +72,10 @@ pub(crate) struct Server {
     /// Connections of clients that only look, which bear no name here.
     lookers: Mutex<HashMap<u64, Arc<Conn>>>,
     connections: AtomicUsize,
+    /// Connections of nodes whose name a newer one took, and those that this node ended. Relaxed,
+    /// as all that is only counted.
+    evictions: AtomicU64,
+    cut_connections: AtomicU64,
     /// So many there may be.
     most_connections: usize,
     /// Told when one is gone, with its file descriptor.
@@ -140,6 +144,8 @@ impl Server {
             opening: Mutex::default(),
             lookers: Mutex::default(),
             connections: AtomicUsize::new(0),
+            evictions: AtomicU64::new(0),
+            cut_connections: AtomicU64::new(0),
             most_connections,
             freed: Notify::new(),
             has_seen_off: AtomicBool::new(false),
@@ -177,8 +183,8 @@ impl Server {
         self.opening.lock().remove(&opening.0);
     }
 
-    /// Says why a named connection ended; loud when this end had to end it.
-    pub(crate) fn log_end(&self, conn: &Conn, name: &NodeName, reason: &Disconnected) -> bool {
+    /// Says why a named connection ended; loud when this end had to end it, which is counted.
+    pub(crate) fn log_end(&self, conn: &Conn, name: &NodeName, reason: &Disconnected) {
         use Disconnected::{Limit, Link, Protocol, Silent, SlowPeer, SlowSender, Unreachable};
         if matches!(
             reason,
@@ -190,11 +196,26 @@ impl Server {
                 | SlowSender { .. }
                 | Link(LinkError::Protocol(_))
         ) {
+            self.cut_connections.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(conn = conn.id, node = %self.name, client = %Shown::new(name), %reason, "ended a connection");
-            return true;
+            return;
         }
         tracing::debug!(conn = conn.id, node = %self.name, client = %Shown::new(name), %reason, "a connection ended");
-        false
+    }
+
+    /// A newer connection took the name of another.
+    pub(crate) fn note_eviction(&self) {
+        self.evictions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Connections whose name a newer one took.
+    pub(crate) fn evictions(&self) -> u64 {
+        self.evictions.load(Ordering::Relaxed)
+    }
+
+    /// Connections of nodes that this one ended.
+    pub(crate) fn cut_connections(&self) -> u64 {
+        self.cut_connections.load(Ordering::Relaxed)
     }
 
     /// Sets another policy. Lookers that it does not let in are ended; members are their host's.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use daffi_core::{CallError, CallbackOptions, CallbackStats, MemberStats, Router};
+use daffi_core::{CallError, CallbackOptions, CallbackStats, MemberStats, Others, Policy, Router};
 use daffi_serde::RemoteError;
 use tokio::sync::Semaphore;
 
@@ -167,12 +167,32 @@ async fn services_and_clients_count_too() {
     assert_eq!(failed.errors_by_class, [("KeyError".to_owned(), 1)]);
     assert_eq!(of(&stats.callbacks, "hang").times.count(), 1);
 
+    assert_eq!((stats.refused_calls, stats.denied, stats.evictions, stats.cut_connections), (0, 0, 0, 0));
+    caller.rpc().call::<()>("nothing", ()).await.unwrap_err();
+    assert_eq!((service.stats().refused_calls, caller.stats().refused_calls), (1, 0));
+    assert!(stats.held_back_clients == 0 && caller.stats().budget_bytes > 0);
+
     let called = caller.stats().called;
     assert!(called.iter().all(|called| called.receiver == "svc"), "{called:?}");
     let called: Vec<_> = called.into_iter().map(|called| called.callback).collect();
     let double = of(&called, "double");
     assert_eq!((double.calls, double.open, double.times.count()), (100, 0, 64 + 5));
     assert_eq!(of(&called, "fail").errors_by_class, [("KeyError".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn a_service_counts_whom_it_ends_and_what_it_denies() {
+    let (service, at) = service(vec![plain("fail", fail)]);
+    let _first = client(&at, "caller").await;
+    let second = client(&at, "caller").await;
+    assert_eq!(service.stats().evictions, 1);
+    service.set_policy(Some(Policy::new()));
+    second.rpc().call::<()>("fail", ()).await.unwrap();
+    let nobody = Policy::new().others(Others::Nobody);
+    service.set_policy(Some(nobody));
+    while service.stats().denied == 0 {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

@@ -143,12 +143,18 @@ fn of_router(mut stats: RouterStats) -> (usize, Told) {
 fn of_service(mut stats: ServiceStats, clients: Vec<String>) -> (usize, Told) {
     stats.keep_busiest(MOST_ROWS);
     let numbers = Numbers::Node {
-        clients: Some(stats.clients),
         running_calls: stats.running,
-        held_bytes: Some(stats.held_bytes),
-        budget_bytes: Some(stats.budget_bytes),
-        queued_bytes: None,
-        reconnects: None,
+        held_bytes: stats.held_bytes,
+        budget_bytes: stats.budget_bytes,
+        refused_calls: stats.refused_calls,
+        of: Kind::Service {
+            clients: stats.clients,
+            held_back_clients: stats.held_back_clients,
+            longest_queue_bytes: stats.longest_queue_bytes,
+            denied: stats.denied,
+            evictions: stats.evictions,
+            cut_connections: stats.cut_connections,
+        },
     };
     let (members, callbacks) = (clients.len(), stats.callbacks);
     let listed = clients.into_iter().take(MOST_ROWS).map(|name| Listed::Client { name }).collect();
@@ -158,12 +164,11 @@ fn of_service(mut stats: ServiceStats, clients: Vec<String>) -> (usize, Told) {
 fn of_client(mut stats: ClientStats) -> Told {
     stats.keep_busiest(MOST_ROWS);
     let numbers = Numbers::Node {
-        clients: None,
         running_calls: stats.running,
-        held_bytes: None,
-        budget_bytes: None,
-        queued_bytes: Some(stats.queued_bytes),
-        reconnects: Some(stats.reconnects),
+        held_bytes: stats.held_bytes,
+        budget_bytes: stats.budget_bytes,
+        refused_calls: stats.refused_calls,
+        of: Kind::Client { queued_bytes: stats.queued_bytes, reconnects: stats.reconnects },
     };
     let called = stats.called.into_iter().map(Called::from).collect();
     Told { numbers, callbacks: stats.callbacks, called, listed: Vec::new() }
@@ -233,16 +238,29 @@ enum Listed {
 enum Numbers {
     Router(RouterStats),
     Node {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        clients: Option<usize>,
         running_calls: usize,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        held_bytes: Option<usize>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        budget_bytes: Option<usize>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        queued_bytes: Option<usize>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reconnects: Option<u64>,
+        held_bytes: usize,
+        budget_bytes: usize,
+        refused_calls: u64,
+        #[serde(flatten)]
+        of: Kind,
+    },
+}
+
+/// What nodes of one kind alone count.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Kind {
+    Service {
+        clients: usize,
+        held_back_clients: usize,
+        longest_queue_bytes: usize,
+        denied: u64,
+        evictions: u64,
+        cut_connections: u64,
+    },
+    Client {
+        queued_bytes: usize,
+        reconnects: u64,
     },
 }

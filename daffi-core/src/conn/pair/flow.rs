@@ -105,6 +105,32 @@ async fn one_that_provokes_and_takes_nothing_is_held_back() {
     }
 }
 
+/// What is told of a peer while too much of it waits, and when that has run.
+#[tokio::test(start_paused = true)]
+async fn whoever_is_held_back_is_told_as_that_until_it_is_read_on() {
+    for (level, asks_only) in [(Level::FOUR, true), (Level::THREE, true), (Level::FOUR, false)] {
+        let mut pair = Pair::new(&Budget::new(MIB, 1.0, 100, MIB), level);
+        (pair.driver.handler.keeps, pair.driver.handler.asks_only) = (true, asks_only);
+        pair.send(&request(100));
+        assert!(pair.run().is_pending());
+        assert!(!pair.conn.is_held_back(), "{level:?}: nothing is in its way");
+        let mut sent = 0;
+        while !pair.conn.is_held_back() && sent < 1000 {
+            pair.send(&request(10_000));
+            assert!(pair.run().is_pending());
+            sent += 1;
+        }
+        assert!(pair.conn.is_held_back(), "{level:?}");
+        pair.driver.handler.keeps = false;
+        pair.driver.handler.kept.clear();
+        for _ in 0..100 {
+            assert!(pair.run().is_pending());
+            advance(SECOND).await;
+        }
+        assert_eq!((pair.driver.handler.handled, pair.conn.is_held_back()), (sent + 1, false), "{level:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn frames_beyond_all_memory_come_one_after_another_from_the_reserve() {
     let budget = Budget::new(16 * MIB, 1.0, 100, 12 * MIB);

@@ -39,6 +39,9 @@ pub struct RouterStats {
     /// Members now that give no sign of life although they were asked for one: their processes may
     /// be stopped.
     pub stopped_members: usize,
+    /// Members now that are held back: read slowly or not at all, because too much is held of what
+    /// they sent, or they do not take what waits for them.
+    pub held_back_members: usize,
     /// Calls now that were forwarded and not answered yet.
     pub open_calls: usize,
     /// Nowait requests now that wait for their receiver.
@@ -96,8 +99,6 @@ pub(crate) struct Counters {
     pub(crate) unanswered_calls: AtomicU64,
     pub(crate) dropped_requests: AtomicU64,
     pub(crate) skipped_frames: AtomicU64,
-    pub(crate) evictions: AtomicU64,
-    pub(crate) cut_connections: AtomicU64,
     refusals: [AtomicU64; Refusal::ALL.len()],
 }
 
@@ -129,6 +130,7 @@ impl RouterShared {
             age: now().saturating_duration_since(self.callbacks.since),
             members: self.table.load().len(),
             stopped_members: nodes.iter().filter(|node| node.is_stopped).count(),
+            held_back_members: nodes.iter().filter(|node| node.is_held_back).count(),
             open_calls,
             held_requests,
             waiting_calls: self.waiting.len(),
@@ -141,8 +143,8 @@ impl RouterShared {
             dropped_requests: count(&counters.dropped_requests),
             skipped_frames: count(&counters.skipped_frames),
             denied: self.server.guard.denied_count(),
-            evictions: count(&counters.evictions),
-            cut_connections: count(&counters.cut_connections),
+            evictions: self.server.evictions(),
+            cut_connections: self.server.cut_connections(),
             callbacks: self.callbacks.snapshot(),
             nodes,
         }
@@ -179,6 +181,7 @@ impl Sender {
             level: conn.level().number(),
             address: conn.peer.to_string(),
             is_stopped: conn.is_stopped(),
+            is_held_back: conn.is_held_back(),
             callbacks,
             some_callbacks,
             open_calls: peer.open_calls(),

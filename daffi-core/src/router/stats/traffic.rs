@@ -45,6 +45,9 @@ pub struct MemberStats {
     pub age: Duration,
     /// It gives no sign of life although it was asked for one: its process may be stopped.
     pub is_stopped: bool,
+    /// It is held back: read slowly or not at all, because too much is held of what it sent, or it
+    /// does not take what waits for it.
+    pub is_held_back: bool,
     /// How many callbacks it exposes.
     pub callbacks: usize,
     /// The first of them, at most 50 and 2 KiB of names.

@@ -52,6 +52,7 @@ pub(crate) struct ToldNode {
     pub(crate) address: String,
     pub(crate) age: f64,
     pub(crate) is_stopped: bool,
+    pub(crate) is_held_back: bool,
     pub(crate) requests: u64,
     pub(crate) open_calls: usize,
     pub(crate) refused_calls: u64,

@@ -258,6 +258,9 @@ fn lasting_causes(earlier: &Told, now: &Told) -> Vec<String> {
         if !new.is_stopped && new.asked > 0 && old.asked > 0 && new.answers == old.answers {
             all.push(format!("{name} answered nothing for {seconds:.0} s: {} calls wait for it", new.asked));
         }
+        if new.is_held_back && old.is_held_back {
+            all.push(format!("{name} is held back: it sends faster than is worked off, or reads no answers"));
+        }
         if new.takeovers >= old.takeovers + 2 {
             all.push(format!("the name {name} is fought over: two nodes bear it"));
         }
