@@ -1,4 +1,4 @@
-use std::{fmt, str::FromStr};
+use std::{fmt, net::IpAddr, str::FromStr};
 
 /// Where a node listens or connects: `scheme://address`.
 ///
@@ -72,6 +72,18 @@ impl Endpoint {
             Ok((host, port))
         }
     }
+
+    /// Whether others than this machine reach a node that listens here: its host is neither a
+    /// loopback address nor `localhost`. Unix sockets, and sockets that are handed over before they
+    /// are taken, have none.
+    #[must_use]
+    pub fn is_reached_from_elsewhere(&self) -> bool {
+        let Ok((host, _)) = self.host_port() else { return false };
+        match host.parse::<IpAddr>() {
+            Ok(address) => !address.to_canonical().is_loopback(),
+            Err(_) => !host.eq_ignore_ascii_case("localhost"),
+        }
+    }
 }
 
 impl FromStr for Endpoint {
@@ -141,5 +153,23 @@ mod tests {
         }
         let scoped: Endpoint = "tcp://[fe80::1%eth0]:5001".parse().unwrap();
         assert_eq!(scoped.host_port(), Ok(("fe80::1%eth0", 5001)));
+    }
+
+    #[test]
+    fn endpoints_that_others_reach() {
+        for (endpoint, is) in [
+            ("tcp://127.0.0.1:1", false),
+            ("tcp://[::1]:1", false),
+            ("tcp://[::ffff:127.0.0.1]:1", false),
+            ("tls://localhost:1", false),
+            ("unix:///run/a.sock", false),
+            ("mem://a", false),
+            ("tcp://0.0.0.0:1", true),
+            ("tls://[::]:1", true),
+            ("tcp://192.0.2.1:1", true),
+            ("tcp://router.example:1", true),
+        ] {
+            assert_eq!(endpoint.parse::<Endpoint>().unwrap().is_reached_from_elsewhere(), is, "{endpoint}");
+        }
     }
 }

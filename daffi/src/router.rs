@@ -4,7 +4,7 @@ use daffi_wire::{Member, NodeName};
 
 use crate::{
     Events,
-    guarding::{Guarding, guard},
+    guarding::{Guarding, guard, warn_of_strangers},
     name::made_up,
     settings::{Start, limits, listening},
     signals,
@@ -155,7 +155,13 @@ impl RouterBuilder {
     /// When called outside a tokio runtime.
     pub fn listen(self, listeners: Vec<Box<dyn Listener>>) -> Result<Router, InitializationError> {
         self.settings.refuse_for_listeners(self.also.len())?;
-        self.ready()?(listeners)
+        let is_open = self.guarding.lets_all_in();
+        let node = self.ready()?(listeners)?;
+        if is_open {
+            // Whom one with TLS lets in its listener says, which cannot be asked.
+            warn_of_strangers(node.endpoints(), true);
+        }
+        Ok(node)
     }
 
     /// Makes all of it but the listeners.

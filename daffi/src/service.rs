@@ -4,7 +4,7 @@ use daffi_wire::NodeName;
 
 use crate::{
     Callbacks, Events, Formats, IntoCallbacks,
-    guarding::{Guarding, guard},
+    guarding::{Guarding, guard, warn_of_strangers},
     name::made_up,
     settings::{Layers, Start, listening, node_settings},
     signals,
@@ -168,7 +168,13 @@ impl ServiceBuilder {
     /// When called outside a tokio runtime.
     pub fn listen(self, listeners: Vec<Box<dyn Listener>>) -> Result<Service, InitializationError> {
         self.settings.refuse_for_listeners(self.also.len())?;
-        self.ready()?(listeners)
+        let is_open = self.guarding.lets_all_in();
+        let node = self.ready()?(listeners)?;
+        if is_open {
+            // Whom one with TLS lets in its listener says, which cannot be asked.
+            warn_of_strangers(node.endpoints(), true);
+        }
+        Ok(node)
     }
 
     /// Makes all of it but the listeners.

@@ -93,6 +93,10 @@ macro_rules! listening {
         /// with TLS. The supervisor keeps it, so that nobody is refused while the node restarts:
         /// whoever connects meanwhile waits for the next process.
         ///
+        /// An endpoint that others than this machine reach is warned of once, through `tracing`,
+        /// where nothing says who may come in: neither [`policy`](Self::policy) nor
+        /// [`admit`](Self::admit), nor over TLS the authority of clients' certificates.
+        ///
         /// Cancelling: dropping the future leaves nothing listening.
         ///
         /// # Errors
@@ -108,11 +112,16 @@ macro_rules! listening {
             let plans = plans.collect::<Result<Vec<_>, _>>()?;
             self.settings.check(&endpoints)?;
             let settings = std::mem::take(&mut self.settings);
+            let (is_open, asks) = (self.guarding.lets_all_in(), settings.asks_for_certificates());
             let start = self.ready()?;
             // Whatever fails from here on gives sockets back that were handed over.
             let bound = crate::transports::Bound::all(plans).await?;
             settings.check_bound(&bound.endpoints())?;
-            start(bound.keep())
+            let node = start(bound.keep())?;
+            if is_open {
+                crate::guarding::warn_of_strangers(node.endpoints(), asks);
+            }
+            Ok(node)
         }
     };
 }

@@ -23,6 +23,16 @@ pub(crate) struct ServerSettings {
     pub(crate) socket_group: Option<u32>,
 }
 
+impl ServerSettings {
+    /// Whether only clients come in over TLS that show a certificate.
+    pub(crate) fn asks_for_certificates(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.as_ref().is_some_and(daffi_transport_tls::ServerTls::asks_for_certificates);
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+}
+
 /// What connecting may need beside the endpoint.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ClientSettings {

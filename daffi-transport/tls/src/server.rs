@@ -105,6 +105,12 @@ impl ServerTls {
         self.client_authorities(PemSource::text("client CA", text))
     }
 
+    /// Whether only clients come in that show a certificate.
+    #[must_use]
+    pub fn asks_for_certificates(&self) -> bool {
+        self.loaded.load().source.clients.is_some()
+    }
+
     fn client_authorities(self, authorities: PemSource) -> Result<Self, SettingsError> {
         let PemFiles { certificate, key, .. } = self.loaded.load().source.clone();
         Self::new(certificate, key, Some(authorities))

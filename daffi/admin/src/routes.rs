@@ -28,13 +28,16 @@ pub(crate) struct Shared {
 #[derive(Clone, Copy)]
 pub(crate) struct Local(pub(crate) IpAddr);
 
+/// Where a page follows what the node does.
+pub(crate) const LIVE: &str = "/api/live";
+
 /// All paths.
 pub(crate) fn routes(shared: Shared) -> Routes {
     let told = Routes::new()
         .route("/", get(page))
         .route("/metrics", get(metrics))
         .route("/api/node", get(node))
-        .route("/api/live", get(live))
+        .route(LIVE, get(live))
         .route_layer(from_fn_with_state(Arc::clone(&shared.guard), token));
     Routes::new()
         .route("/livez", get(|| async { "ok\n" }))

@@ -5,7 +5,7 @@ use std::{
     future::ready,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -25,13 +25,13 @@ use tokio::{
 
 use crate::{
     guard::Guard,
-    routes::{Local, Shared, routes},
+    routes::{LIVE, Local, Shared, routes},
     snapshot::Watched,
 };
 
 /// Pages that follow at once. Each holds one event at most that it has not read.
 const PAGES: usize = 32;
-/// Connections beside them; of more, one that has asked nothing makes room.
+/// Connections beside them; of more, one that has asked nothing makes room, or takes its answer.
 const CONNECTIONS: usize = 32;
 /// From a connection to the head of its request.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -74,37 +74,47 @@ async fn accept(listener: TcpListener, routes: Routes) {
 #[derive(Default)]
 struct Serving {
     tasks: JoinSet<()>,
-    connections: VecDeque<(AbortHandle, Arc<AtomicBool>)>,
+    connections: VecDeque<(AbortHandle, Arc<AtomicU8>)>,
 }
 
+/// What a connection has asked for: the less, the sooner it makes room.
+const NOTHING: u8 = 0;
+const AN_ANSWER: u8 = 1;
+/// To follow, for which there are places of their own.
+const A_PAGE: u8 = 2;
+
 impl Serving {
-    /// Takes one more. Of too many the oldest that has asked nothing makes room; if all have, it is
-    /// closed at once. So those who connect and are silent keep no probe out.
+    /// Takes one more. Of too many the oldest that has asked nothing makes room, and if all have,
+    /// the oldest that still takes its answer. So neither who connects and is silent nor who asks
+    /// and does not read keeps a probe out.
     fn add(&mut self, stream: TcpStream, routes: &Routes) {
         while self.tasks.try_join_next().is_some() {}
         self.connections.retain(|(task, _)| !task.is_finished());
         if self.connections.len() == CONNECTIONS + PAGES && !self.push_out() {
             return;
         }
-        let has_asked = Arc::new(AtomicBool::new(false));
-        let task = self.tasks.spawn(converse(stream, routes.clone(), Arc::clone(&has_asked)));
-        self.connections.push_back((task, has_asked));
+        let asked = Arc::new(AtomicU8::new(NOTHING));
+        let task = self.tasks.spawn(converse(stream, routes.clone(), Arc::clone(&asked)));
+        self.connections.push_back((task, asked));
     }
 
-    /// Ends the oldest that has asked nothing. `false`: all have.
+    /// Ends the oldest that has asked nothing, or else the oldest that takes an answer. `false`: all
+    /// are pages that follow.
     fn push_out(&mut self) -> bool {
-        let silent = self.connections.iter().position(|(_, has_asked)| !has_asked.load(Ordering::Relaxed));
-        let Some((task, _)) = silent.and_then(|at| self.connections.remove(at)) else { return false };
+        let oldest = |what| self.connections.iter().position(|(_, asked)| asked.load(Ordering::Relaxed) == what);
+        let found = oldest(NOTHING).or_else(|| oldest(AN_ANSWER));
+        let Some((task, _)) = found.and_then(|at| self.connections.remove(at)) else { return false };
         task.abort();
         true
     }
 }
 
 /// One connection: one request, and its answer.
-async fn converse(stream: TcpStream, routes: Routes, has_asked: Arc<AtomicBool>) {
+async fn converse(stream: TcpStream, routes: Routes, asked: Arc<AtomicU8>) {
     let Ok(local) = stream.local_addr() else { return };
     let note = map_request(move |request: Request| {
-        has_asked.store(true, Ordering::Relaxed);
+        let what = if request.uri().path() == LIVE { A_PAGE } else { AN_ANSWER };
+        asked.store(what, Ordering::Relaxed);
         ready(request)
     });
     let routes = routes.layer(Extension(Local(local.ip()))).layer(note);
@@ -176,5 +186,55 @@ impl Page {
         }
         self.event.changed().await.ok()?;
         Some(self.event.borrow_and_update().clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// One that asks and waits; its answer never ends.
+    async fn ask(to: std::net::SocketAddr, path: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(to).await.expect("it listens");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("it is taken");
+        stream
+    }
+
+    #[tokio::test]
+    async fn who_asks_and_does_not_read_keeps_nobody_out_and_pages_stay() {
+        let asked = Arc::new(Semaphore::new(0));
+        let hang = |asked: &Arc<Semaphore>| {
+            let asked = Arc::clone(asked);
+            get(move || async move {
+                asked.add_permits(1);
+                std::future::pending::<&str>().await
+            })
+        };
+        let routes = Routes::new().route("/slow", hang(&asked)).route(LIVE, hang(&asked));
+        let routes = routes.route("/livez", get(|| async { "ok" }));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let to = listener.local_addr().expect("it is bound");
+        let serving = tokio::spawn(accept(listener, routes));
+        let mut pages = Vec::new();
+        for _ in 0..PAGES {
+            pages.push(ask(to, LIVE).await);
+        }
+        let mut slow = Vec::new();
+        for _ in 0..CONNECTIONS {
+            slow.push(ask(to, "/slow").await);
+        }
+        asked.acquire_many((PAGES + CONNECTIONS) as u32).await.expect("it is open").forget();
+        let mut answer = String::new();
+        ask(to, "/livez").await.read_to_string(&mut answer).await.expect("it is answered");
+        assert!(answer.ends_with("ok"), "{answer}");
+        assert_eq!(slow[0].read(&mut [0; 1]).await.unwrap_or(0), 0, "the oldest made room");
+        for page in &pages {
+            assert_eq!(page.try_read(&mut [0; 1]).expect_err("it goes on").kind(), std::io::ErrorKind::WouldBlock);
+        }
+        serving.abort();
     }
 }

@@ -147,7 +147,7 @@ fn of_service(mut stats: ServiceStats, clients: Vec<String>) -> (usize, Told) {
         held_bytes: stats.held_bytes,
         budget_bytes: stats.budget_bytes,
         refused_calls: stats.refused_calls,
-        of: Kind::Service {
+        own: OwnNumbers::Service {
             clients: stats.clients,
             held_back_clients: stats.held_back_clients,
             longest_queue_bytes: stats.longest_queue_bytes,
@@ -168,7 +168,7 @@ fn of_client(mut stats: ClientStats) -> Told {
         held_bytes: stats.held_bytes,
         budget_bytes: stats.budget_bytes,
         refused_calls: stats.refused_calls,
-        of: Kind::Client { queued_bytes: stats.queued_bytes, reconnects: stats.reconnects },
+        own: OwnNumbers::Client { queued_bytes: stats.queued_bytes, reconnects: stats.reconnects },
     };
     let called = stats.called.into_iter().map(Called::from).collect();
     Told { numbers, callbacks: stats.callbacks, called, listed: Vec::new() }
@@ -243,14 +243,14 @@ enum Numbers {
         budget_bytes: usize,
         refused_calls: u64,
         #[serde(flatten)]
-        of: Kind,
+        own: OwnNumbers,
     },
 }
 
 /// What nodes of one kind alone count.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum Kind {
+enum OwnNumbers {
     Service {
         clients: usize,
         held_back_clients: usize,

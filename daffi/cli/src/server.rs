@@ -3,7 +3,6 @@
 use std::{
     convert::Infallible,
     fs, io,
-    net::IpAddr,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -265,15 +264,6 @@ fn file_at(at: &Endpoint) -> Option<(u64, u64)> {
     fs::symlink_metadata(at.address()).ok().map(|file| (file.dev(), file.ino()))
 }
 
-/// Whether others than this host reach it.
-pub(crate) fn is_reached_from_elsewhere(endpoint: &Endpoint) -> bool {
-    let Ok((host, _)) = endpoint.host_port() else { return false };
-    match host.parse::<IpAddr>() {
-        Ok(address) => !address.to_canonical().is_loopback(),
-        Err(_) => !host.eq_ignore_ascii_case("localhost"),
-    }
-}
-
 /// How a node that stops treats what is open.
 #[derive(Debug, Args)]
 pub(crate) struct Stopping {
@@ -351,26 +341,5 @@ fn report_end(how: io::Result<Ended>, name: &str) -> Result<(), Failure> {
         }
         Ok(_) => Ok(()),
         Err(error) => Err(Failure::Failed(format!("signals cannot be listened for: {error}"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn endpoints_that_others_reach() {
-        for (endpoint, is) in [
-            ("tcp://127.0.0.1:1", false),
-            ("tcp://[::1]:1", false),
-            ("tls://localhost:1", false),
-            ("unix:///run/a.sock", false),
-            ("tcp://0.0.0.0:1", true),
-            ("tls://[::]:1", true),
-            ("tcp://192.0.2.1:1", true),
-            ("tcp://router.example:1", true),
-        ] {
-            assert_eq!(is_reached_from_elsewhere(&endpoint.parse().unwrap()), is, "{endpoint}");
-        }
     }
 }

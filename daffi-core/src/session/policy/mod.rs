@@ -170,6 +170,14 @@ impl Policy {
         self.rules.iter().filter(|rule| !endpoints.iter().any(|endpoint| rule.holds_at(endpoint))).map(Rule::title)
     }
 
+    /// The titles of the rules of `older` that this policy has no more, where it lets those in to
+    /// whom none applies: whom such a rule restricted may do all that [`others`](Self::others) may.
+    pub fn rules_gone_since<'a>(&self, older: &'a Self) -> impl Iterator<Item = &'a str> {
+        let is_there = |title: &str| self.rules.iter().any(|rule| rule.title() == title);
+        let gone = older.rules.iter().map(Rule::title).filter(move |title| !is_there(title));
+        gone.filter(|_| self.others != Others::Nobody)
+    }
+
     /// The name of a token. Takes as long whichever it is, and whether it is one.
     pub(crate) fn name_of(&self, token: &Token) -> Option<&str> {
         self.tokens.iter().fold(None, |found, (name, known)| if known.is(token) { Some(name.as_str()) } else { found })

@@ -213,3 +213,15 @@ fn no_pattern_takes_long() {
     assert!(policy.check(&access, Action::Call(&"a".repeat(30_000))).is_err());
     assert!(rule("r", "*").call(["x".repeat(257)]).is_err());
 }
+
+#[test]
+fn rules_that_are_gone_matter_where_others_come_in() {
+    let rule = |title: &str| Rule::new(title).who("uid:1000").unwrap();
+    let older = Policy::new().rule(rule("guests")).rule(rule("both"));
+    let gone = |others| Policy::new().others(others).rule(rule("both")).rule(rule("new"));
+    for (others, told) in
+        [(Others::Local, vec!["guests"]), (Others::Everybody, vec!["guests"]), (Others::Nobody, vec![])]
+    {
+        assert_eq!(gone(others).rules_gone_since(&older).collect::<Vec<_>>(), told, "{others:?}");
+    }
+}

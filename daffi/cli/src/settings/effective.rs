@@ -45,6 +45,11 @@ impl Effective {
         &self.0
     }
 
+    /// Whether something sets the option, and it is not left to its default.
+    pub(crate) fn sets(&self, option: &str) -> bool {
+        self.0.iter().any(|entry| entry.option == option && !matches!(entry.origin, Origin::Default))
+    }
+
     /// What is wrong with several options together, with the place where the first that it names
     /// and that is set in a file or in the environment stands.
     pub(crate) fn place(&self, failure: Failure) -> Failure {

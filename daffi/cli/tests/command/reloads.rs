@@ -285,3 +285,29 @@ async fn a_reload_opens_a_router_to_nobody() {
     );
     is_closed("reloaded changed=\"no-pickle-from, the policy\"");
 }
+
+/// Nor by who keeps a name, or by rules that restricted somebody, without a word.
+#[test]
+fn names_that_are_kept_and_rules_that_are_gone_are_told() {
+    let text = |names: &str, rules: &str| {
+        format!("listen = \"tcp://127.0.0.1:0\"\n{names}[policy]\nothers = \"local\"\n{rules}")
+    };
+    let first = "name-policy = \"first\"\n";
+    let rule = "[[policy.rules]]\ntitle = \"guests\"\nwho = [\"addr:127.0.0.1\"]\nnames = [\"*\"]\n";
+    let file = TempFile::new("names.toml", text(first, rule).as_bytes());
+    let router = Running::start(&["router", "--config", file.path()]);
+    router.endpoint();
+    let reloads = |text: &str, told: &str| {
+        replace(&file, text);
+        router.signal("HUP");
+        router.log(told)
+    };
+    reloads(&text("", rule), "not reloaded, and all stays as it is reason=\"name-policy is not set any more");
+    reloads(&text("name-policy = \"newest\"\n", rule), "reloaded changed=\"name-policy\"");
+    reloads(&text("", rule), "reloaded changed=\"no option\"");
+    reloads(
+        &text("", ""),
+        "rules of the policy are gone, and to whom they applied may do what its others may rules=\"guests\"",
+    );
+    router.log("reloaded changed=\"the policy\"");
+}

@@ -6,7 +6,7 @@ mod given_up;
 mod streams;
 
 use clap::Args;
-use daffi::{Callbacks, ClientBuilder, Role, ServerTls, Service, transport::Endpoint};
+use daffi::{Callbacks, ClientBuilder, Role, ServerTls, Service, policy::Policy, transport::Endpoint};
 use daffi_admin::{Admin, AdminBuilder};
 
 use self::{callbacks::Demonstration, echo::echo, given_up::GivenUp, streams::Streams};
@@ -19,7 +19,7 @@ use crate::{
     interrupts::Interrupts,
     quantity::Count,
     server::{
-        CERTIFICATE_POLL, Certificates, LostSockets, Sockets, Stopping, announce, is_reached_from_elsewhere, listening,
+        CERTIFICATE_POLL, Certificates, LostSockets, Sockets, Stopping, announce, listening,
         log_members, ping_settings, reload_certificates, until_ended, watch_sockets,
     },
     signals::Signals,
@@ -122,7 +122,8 @@ impl Demo {
         let builder = group.into_iter().fold(builder, |builder, group| builder.socket_group(group));
         let ws_ping = ping_settings(self.connection.keepalive(), &self.listen)?;
         let builder = ws_ping.into_iter().fold(builder, |builder, ws_ping| builder.websocket_keepalive(ws_ping));
-        let builder = builder.configure(|config| config.grace = self.stopping.grace.0);
+        // What is told of that stands below.
+        let builder = builder.configure(|config| config.grace = self.stopping.grace.0).policy(Policy::open());
         let (first, others) = self.listen.split_first().expect("clap demands --listen or --connect");
         let builder = others.iter().fold(builder, |builder, more| builder.also_bind(more.as_str()));
         let service = interrupts.cut(async { Ok(builder.bind(first.as_str()).await?) }).await?;
@@ -131,7 +132,7 @@ impl Demo {
         let watching = tokio::spawn(watch_sockets(service.endpoints(), lost));
         tokio::spawn(log_members(service.events()));
         tracing::info!(name = service.name(), "listening");
-        for endpoint in service.endpoints().iter().filter(|endpoint| is_reached_from_elsewhere(endpoint)) {
+        for endpoint in service.endpoints().iter().filter(|endpoint| endpoint.is_reached_from_elsewhere()) {
             tracing::warn!(%endpoint, "whoever reaches this endpoint may call everything: a demo asks nobody who he is");
         }
         announce(service.endpoints(), admin.as_ref())?;

@@ -110,6 +110,11 @@ fn frame(text: &str) -> Result<Size, String> {
 }
 
 impl Bounds {
+    /// Whether whoever bears a name keeps it.
+    pub(super) const fn keeps_names(&self) -> bool {
+        matches!(self.name_policy, Names::First)
+    }
+
     pub(super) fn apply(&self, config: &mut NodeConfig) {
         config.max_connections = self.max_connections.0;
         config.max_pending_handshakes = self.max_pending_handshakes.0;

@@ -5,7 +5,7 @@ use std::{fmt, net::Ipv4Addr};
 use clap::Args;
 use daffi::{Shown, policy::Policy, transport::Endpoint};
 
-use crate::{connection::sentence, server::is_reached_from_elsewhere};
+use crate::connection::sentence;
 
 /// What a router does not take from some peers, without a policy in its file.
 #[derive(Debug, Args)]
@@ -30,7 +30,7 @@ impl Guarding {
 
     /// Warns of endpoints that others than this host reach, where no rule says who may do what.
     pub(super) fn warn_of_strangers(&self, endpoints: &[Endpoint]) {
-        for endpoint in endpoints.iter().filter(|endpoint| is_reached_from_elsewhere(endpoint)) {
+        for endpoint in endpoints.iter().filter(|endpoint| endpoint.is_reached_from_elsewhere()) {
             if self.refuses_all_pickle_at(endpoint) {
                 tracing::warn!(
                     %endpoint,

@@ -125,7 +125,7 @@ impl Router {
         let lost = LostSockets::default();
         let admin = interrupts.cut(self.watching.begin(|| build_admin(&router, tls.clone(), lost.clone()))).await?;
         let admin = admin.map(Arc::new);
-        let standing = self.standing(is_guarded, reloading.says_others());
+        let standing = self.standing(is_guarded, reloading.says_others(), true);
         let reload = Arc::new(Reload::new(reloading, tls.clone(), router.clone(), admin.clone(), standing));
         if let Some(tls) = tls {
             tokio::spawn(tls.follow_files(CERTIFICATE_POLL));
@@ -155,7 +155,8 @@ impl Router {
     async fn bind(&self, tls: Option<ServerTls>, policy: Option<Policy>) -> Result<Node, Failure> {
         let name = self.name.clone().unwrap_or_else(|| made_up("router"));
         let builder = Node::builder(name).configure(|config| self.bounds.apply(config));
-        let builder = policy.into_iter().fold(builder, |builder, policy| builder.policy(policy));
+        // What is told of a router without one is told in words of the command.
+        let builder = builder.policy(policy.unwrap_or_else(Policy::open));
         let builder = tls.into_iter().fold(builder, |builder, tls| builder.tls(tls));
         let (mode, group) = self.sockets.settings(&self.listen)?;
         let builder = mode.into_iter().fold(builder, |builder, mode| builder.socket_mode(mode));
@@ -170,9 +171,17 @@ impl Router {
     }
 
     /// What it holds against whoever comes, by its options and, if it has one, by its policy.
-    fn standing(&self, has_policy: bool, says_others: bool) -> Standing {
+    fn standing(&self, has_policy: bool, says_others: bool, says_names: bool) -> Standing {
         let client_ca = self.certificates.client_ca().map(ToOwned::to_owned);
-        Standing { has_policy, says_others, client_ca, no_pickle_from: self.guarding.no_pickle_from().to_owned() }
+        let no_pickle_from = self.guarding.no_pickle_from().to_owned();
+        Standing {
+            has_policy,
+            says_others,
+            client_ca,
+            no_pickle_from,
+            keeps_names: self.bounds.keeps_names(),
+            says_names,
+        }
     }
 
     /// What is wrong with rules of this policy that can apply to nobody who comes to `endpoints`.

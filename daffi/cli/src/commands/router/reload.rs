@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use daffi::{NodeConfig, Router as Node, ServerTls};
+use daffi::{NodeConfig, Router as Node, ServerTls, Shown, policy::Policy};
 use daffi_admin::Admin;
 use parking_lot::Mutex;
 
@@ -36,6 +36,8 @@ pub(super) struct Reload {
     router: Node,
     admin: Option<Arc<Admin>>,
     standing: Mutex<Standing>,
+    /// The policy of the file that was taken last.
+    policy: Mutex<Option<Policy>>,
 }
 
 impl Reload {
@@ -47,7 +49,8 @@ impl Reload {
         admin: Option<Arc<Admin>>,
         standing: Standing,
     ) -> Self {
-        Self { reloading, tls, router, admin, standing: Mutex::new(standing) }
+        let policy = Mutex::new(reloading.policy.clone());
+        Self { reloading, tls, router, admin, standing: Mutex::new(standing), policy }
     }
 
     /// Does it, and logs what came of it.
@@ -88,7 +91,7 @@ impl Reload {
         let tls = certificates.settings(listen)?;
         let token = watching.token()?;
         let mut standing = self.standing.lock();
-        let mut fresh = router.standing(policy.is_some(), seals.says_others);
+        let mut fresh = router.standing(policy.is_some(), seals.says_others, effective.sets("name-policy"));
         if self.tls.is_none() || tls.is_none() {
             // Certificates that are gone, or new, wait for another start.
             fresh.client_ca.clone_from(&standing.client_ca);
@@ -112,6 +115,8 @@ impl Reload {
         // What was checked is not refused.
         let is_new = |(admin, token): (&Arc<Admin>, String)| admin.set_token(token).unwrap_or(false);
         let admin_token = admin.zip(token).is_some_and(is_new).then(|| "the token of --admin".to_owned());
+        self.tell_rules_gone(policy.as_ref());
+        self.policy.lock().clone_from(&policy);
         self.router.set_policy(guarding.policy(policy));
         let mut config = NodeConfig::server();
         bounds.apply(&mut config);
@@ -129,5 +134,20 @@ impl Reload {
         let options = lately.into_iter().filter(at_once);
         let contents = sections.into_iter().map(str::to_owned).chain(certificate).chain(admin_token);
         Ok(Taken { changed: options.chain(contents).collect(), later })
+    }
+
+    /// Warns of rules that are no more, where those may do all whom they restricted.
+    fn tell_rules_gone(&self, policy: Option<&Policy>) {
+        let older = self.policy.lock();
+        let Some((policy, older)) = policy.zip(older.as_ref()) else { return };
+        let gone: Vec<_> = policy.rules_gone_since(older).map(|title| Shown::new(title).to_string()).collect();
+        if !gone.is_empty() {
+            let rules = gone.join(", ");
+            tracing::warn!(
+                rules,
+                remedy = "others = \"nobody\" keeps out to whom no rule applies",
+                "rules of the policy are gone, and to whom they applied may do what its others may"
+            );
+        }
     }
 }

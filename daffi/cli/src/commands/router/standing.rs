@@ -15,6 +15,10 @@ pub(super) struct Standing {
     pub(super) says_others: bool,
     pub(super) client_ca: Option<PathBuf>,
     pub(super) no_pickle_from: Vec<String>,
+    /// Whoever bears a name keeps it as long as it lives.
+    pub(super) keeps_names: bool,
+    /// Something says who keeps a name, and it is not left to the default.
+    pub(super) says_names: bool,
 }
 
 impl Standing {
@@ -59,6 +63,13 @@ impl Standing {
                 self.no_pickle_from.join(", ")
             ));
         }
+        if self.keeps_names && !fresh.says_names {
+            return open(
+                "name-policy is not set any more, and so whoever comes takes a name from the one that bears it, which this \
+                 router refuses: say name-policy = \"newest\" if that is meant"
+                    .to_owned(),
+            );
+        }
         let reach: Vec<_> = waiting.iter().map(String::as_str).filter(|option| OF_REACH.contains(option)).collect();
         let loosened = self.find_loosened(fresh, is_another);
         if reach.is_empty() || loosened.is_empty() {
@@ -92,7 +103,21 @@ mod tests {
 
     fn standing(has_policy: bool, client_ca: Option<&str>, no_pickle_from: &[&str]) -> Standing {
         let no_pickle_from = no_pickle_from.iter().map(|&network| network.to_owned()).collect();
-        Standing { has_policy, says_others: false, client_ca: client_ca.map(PathBuf::from), no_pickle_from }
+        let client_ca = client_ca.map(PathBuf::from);
+        let (keeps_names, says_names) = (false, false);
+        Standing { has_policy, says_others: false, client_ca, no_pickle_from, keeps_names, says_names }
+    }
+
+    #[test]
+    fn names_that_are_kept_are_not_given_up_by_a_line_that_is_left_out() {
+        let names = |keeps_names, says_names| Standing { keeps_names, says_names, ..standing(false, None, &[]) };
+        let refused = names(true, true).check(&names(false, false), false, &[], set).unwrap_err();
+        assert!(refused.sentence().contains("name-policy is not set any more"), "{refused:?}");
+        for (before, fresh) in
+            [((true, true), (false, true)), ((false, true), (false, false)), ((true, true), (true, true))]
+        {
+            names(before.0, before.1).check(&names(fresh.0, fresh.1), false, &[], set).unwrap();
+        }
     }
 
     fn set(options: &[&str]) -> Vec<String> {
