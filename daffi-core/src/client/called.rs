@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use crate::{
     conn::nanos,
     keyed::ByName,
-    stats::{CallbackStats, MOST_CALLBACKS, OTHER, RunCounts, keep_heaviest},
+    stats::{CallbackStats, MOST_CALLBACKS, OTHER, RunCounts, cut_name, keep_heaviest},
 };
 
 /// Calls that are timed each for itself, of each callback. Of further ones one in [`SAMPLE`] is:
@@ -210,7 +210,8 @@ impl ClientStats {
 
     /// Leaves so many callbacks that it called, and as many that it exposes, out of all that there
     /// are: those that most is to be said of, by how many of their calls are open, failed, had no
-    /// answer, and by all of them.
+    /// answer, and by all of them. Of names of more than 256 bytes the beginning is left, and the
+    /// length.
     pub fn keep_busiest(&mut self, most: usize) {
         const CALLED: [fn(&CalledStats) -> u64; 4] = [
             |one| one.callback.open,
@@ -219,6 +220,7 @@ impl ClientStats {
             |one| one.callback.calls,
         ];
         keep_heaviest(&mut self.called, most, &CALLED);
+        self.called.iter_mut().for_each(|one| cut_name(&mut one.receiver));
         keep_heaviest(&mut self.callbacks, most, &CallbackStats::WAYS);
     }
 }

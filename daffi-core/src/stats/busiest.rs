@@ -2,7 +2,19 @@
 
 use std::cmp::Reverse;
 
+use daffi_wire::Shown;
+
 use super::CallbackStats;
+
+/// Bytes of a name that is told whole.
+const LONGEST_NAME: usize = 256;
+
+/// Cuts a name that a peer made so long that telling of many of them would cost much.
+pub(crate) fn cut_name(name: &mut String) {
+    if name.len() > LONGEST_NAME {
+        *name = Shown::new(name).at_most(LONGEST_NAME).to_string();
+    }
+}
 
 /// Keeps so many. What is weighed in several ways is taken in turns, the heaviest of each first, so
 /// that those who weigh much in one way hide none that do in another: whoever can be many at little

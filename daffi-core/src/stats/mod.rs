@@ -7,7 +7,12 @@ mod durations;
 mod json;
 mod runs;
 
-pub(crate) use self::{busiest::keep_heaviest, counts::CallCounts, json::seconds, runs::RunCounts};
+pub(crate) use self::{
+    busiest::{cut_name, keep_heaviest},
+    counts::CallCounts,
+    json::seconds,
+    runs::RunCounts,
+};
 pub use self::{
     counts::CallbackStats,
     durations::{Durations, TimeBucket},

@@ -48,7 +48,12 @@ pub(crate) fn routes(shared: Shared) -> Routes {
         .with_state(shared)
 }
 
-async fn host(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+async fn host(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+    // Who asks for a whole URL names the host there, whatever else it says (RFC 9112, 3.2.2).
+    let named = request.uri().authority().and_then(|named| header::HeaderValue::from_str(named.as_str()).ok());
+    if let Some(named) = named {
+        request.headers_mut().insert(header::HOST, named);
+    }
     let local = request.extensions().get::<Local>().map_or(IpAddr::from([127, 0, 0, 1]), |local| local.0);
     match guard.check_host(request.headers(), local) {
         Ok(()) => next.run(request).await,

@@ -9,12 +9,15 @@ use std::{
 
 use daffi::{
     CallbackStats, CalledStats, Client, ClientGroup, ClientStats, MemberStats, Router, RouterStats, Service,
-    ServiceStats,
+    ServiceStats, Shown,
 };
 use serde::Serialize;
 
 /// Members and callbacks that are listed; the counts tell of all.
 const MOST_ROWS: usize = 500;
+
+/// Bytes of a client's name that is told whole.
+const LONGEST_NAME: usize = 256;
 
 /// When a certificate ends, asked anew each time.
 #[derive(Clone)]
@@ -157,7 +160,10 @@ fn of_service(mut stats: ServiceStats, clients: Vec<String>) -> (usize, Told) {
         },
     };
     let (members, callbacks) = (clients.len(), stats.callbacks);
-    let listed = clients.into_iter().take(MOST_ROWS).map(|name| Listed::Client { name }).collect();
+    let cut = |name: String| {
+        if name.len() > LONGEST_NAME { Shown::new(&name).at_most(LONGEST_NAME).to_string() } else { name }
+    };
+    let listed = clients.into_iter().take(MOST_ROWS).map(|name| Listed::Client { name: cut(name) }).collect();
     (members, Told { numbers, callbacks, called: Vec::new(), listed })
 }
 

@@ -85,6 +85,7 @@ async fn a_router_is_told_of_until_it_stops() {
         r#"rpc_router_call_duration_seconds_bucket{le="+Inf",rpc_method="double"} 2"#,
         "daffi_ready 1.0",
         "daffi_members 2.0",
+        "daffi_held_back_members 0.0",
         "daffi_held_bytes 0.0",
         "daffi_build_info{version=",
         "# EOF",
@@ -126,7 +127,10 @@ async fn a_service_is_told_of_too() {
     let node = json(&ask(admin.local_addr(), "/api/node").await.1);
     assert_eq!((&node["kind"], &node["numbers"]["clients"]), (&"service".into(), &1.into()));
     assert_eq!(node["listed"][0]["name"], "cli");
-    assert!(ask(admin.local_addr(), "/metrics").await.1.contains("daffi_clients 1.0"));
+    let metrics = ask(admin.local_addr(), "/metrics").await.1;
+    for line in ["daffi_clients 1.0", "daffi_held_back_clients 0.0", "daffi_denied_total 0", "daffi_budget_bytes 2"] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
     client.stop().await;
 }
 
@@ -139,6 +143,9 @@ async fn others_are_kept_out() {
         let foreign = format!("Host: {to}\r\nOrigin: http://evil.example\r\n");
         assert_eq!(ask_with(to, path, &foreign).await.0, 403, "{path}");
     }
+    let own = format!("Host: {to}\r\n");
+    assert_eq!(ask_with(to, "http://evil.example/livez", &own).await.0, 403, "a whole URL names the host");
+    assert_eq!(ask_with(to, &format!("http://{to}/livez"), "Host: evil.example\r\n").await.0, 200);
     assert_eq!(ask(to, "/nothing").await.0, 404);
 
     let closed = Admin::of_router(&router).token(TOKEN).host("ops.example").bind("127.0.0.1:0").await.unwrap();

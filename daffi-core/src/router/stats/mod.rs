@@ -18,7 +18,7 @@ use self::{counted::now, traffic::MemberStats};
 use crate::{
     refusal::Refusal,
     router::{RouterShared, flow::sender::Sender},
-    stats::{CallbackStats, keep_heaviest, seconds},
+    stats::{CallbackStats, cut_name, keep_heaviest, seconds},
 };
 
 /// Callbacks of one member that are told.
@@ -85,10 +85,13 @@ impl RouterStats {
     /// Leaves so many members and callbacks out of all that there are: those that most is to be
     /// said of in any one way, as members that stand still, whose name is fought over, that are
     /// asked or ask most, for whom most waits or that answer slowest. Many that are conspicuous in
-    /// one way hide none that is in another. The counts tell of all.
+    /// one way hide none that is in another. The counts tell of all. Of names of more than 256 bytes
+    /// the beginning is left, and the length.
     pub fn keep_busiest(&mut self, most: usize) {
         keep_heaviest(&mut self.nodes, most, &MemberStats::WAYS);
         keep_heaviest(&mut self.callbacks, most, &CallbackStats::WAYS);
+        self.nodes.iter_mut().for_each(|node| cut_name(&mut node.name));
+        self.callbacks.iter_mut().for_each(|callback| cut_name(&mut callback.name));
     }
 }
 
@@ -200,6 +203,18 @@ mod tests {
 
     fn member(name: String) -> MemberStats {
         MemberStats { name, ..MemberStats::default() }
+    }
+
+    #[test]
+    fn long_names_are_cut_where_many_are_told() {
+        let callback = |name: String| CallbackStats { name, ..CallbackStats::default() };
+        let long = "\u{1}".repeat(10_000);
+        let (nodes, callbacks) = (vec![member(long.clone()), member("w".to_owned())], vec![callback(long)]);
+        let mut stats = RouterStats { nodes, callbacks, ..RouterStats::default() };
+        stats.keep_busiest(500);
+        let names = [&stats.nodes[0].name, &stats.callbacks[0].name];
+        assert!(names.iter().all(|name| name.len() < 2500 && name.ends_with("... (10000 bytes)")), "{names:?}");
+        assert_eq!(stats.nodes[1].name, "w");
     }
 
     #[test]
