@@ -98,8 +98,8 @@ impl Serving {
         self.connections.push_back((task, asked));
     }
 
-    /// Ends the oldest that has asked nothing, or else the oldest that takes an answer. `false`: all
-    /// are pages that follow.
+    /// Ends the oldest that has asked nothing, or else the oldest that takes an answer. `false`:
+    /// all are pages that follow.
     fn push_out(&mut self) -> bool {
         let oldest = |what| self.connections.iter().position(|(_, asked)| asked.load(Ordering::Relaxed) == what);
         let found = oldest(NOTHING).or_else(|| oldest(AN_ANSWER));

@@ -85,8 +85,8 @@ impl RouterStats {
     /// Leaves so many members and callbacks out of all that there are: those that most is to be
     /// said of in any one way, as members that stand still, whose name is fought over, that are
     /// asked or ask most, for whom most waits or that answer slowest. Many that are conspicuous in
-    /// one way hide none that is in another. The counts tell of all. Of names of more than 256 bytes
-    /// the beginning is left, and the length.
+    /// one way hide none that is in another. The counts tell of all. Of names of more than 256
+    /// bytes the beginning is left, and the length.
     pub fn keep_busiest(&mut self, most: usize) {
         keep_heaviest(&mut self.nodes, most, &MemberStats::WAYS);
         keep_heaviest(&mut self.callbacks, most, &CallbackStats::WAYS);
