@@ -19,8 +19,8 @@ use crate::{
     interrupts::Interrupts,
     quantity::Count,
     server::{
-        CERTIFICATE_POLL, Certificates, LostSockets, Sockets, Stopping, announce, listening,
-        log_members, ping_settings, reload_certificates, until_ended, watch_sockets,
+        CERTIFICATE_POLL, Certificates, LostSockets, Sockets, Stopping, announce, listening, log_members,
+        ping_settings, reload_certificates, until_ended, watch_sockets,
     },
     signals::Signals,
 };
