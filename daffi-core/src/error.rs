@@ -35,7 +35,7 @@ pub enum CallError {
     },
     /// No answer within the call's timeout.
     Timeout {
-        /// Who was asked; `any member` when none could be chosen in time.
+        /// Who was asked, or was to be; `any member` when none was named, or chosen in time.
         receiver: String,
         /// The callback.
         method: String,
@@ -43,6 +43,9 @@ pub enum CallError {
         after: Duration,
         /// What the call waited for when its time was up.
         waited_for: WaitedFor,
+        /// Where that was a connection: why the last attempt to make one failed, if one has failed
+        /// since there was none.
+        last_failure: Option<Arc<str>>,
     },
     /// No member exposes the callback, or the named one is no member or does not expose it.
     ReceiverNotFound {
@@ -81,9 +84,11 @@ pub enum CallError {
     /// A newer connection took this node's name, and it does not come back: see
     /// [`reconnect_when_evicted`](crate::NodeConfig::reconnect_when_evicted).
     Evicted,
-    /// The node was stopped.
+    /// This node was stopped. Of a call that was open then it is unknown whether the callback ran, or
+    /// still runs; one that was made later was not sent.
     Stopped,
-    /// The runtime that this node ran on was dropped. Final: make a node anew on a runtime that
+    /// The runtime that this node ran on was dropped. Of a call that was open then it is unknown
+    /// whether the callback ran, or still runs; one that was made later was not sent. Final: make a node anew on a runtime that
     /// lives.
     RuntimeGone,
     /// The arguments can't be written in the call's format.
@@ -169,8 +174,8 @@ impl fmt::Display for CallError {
             Self::Remote { receiver, method, error } => {
                 write!(f, "{} on {} failed: {error}", Shown::new(method), Shown::new(receiver))
             }
-            Self::Timeout { receiver, method, after, waited_for } => {
-                f.write_str(&waited_for.sentence(receiver, method, *after))
+            Self::Timeout { receiver, method, after, waited_for, last_failure } => {
+                f.write_str(&waited_for.sentence((receiver, method), *after, last_failure.as_deref()))
             }
             Self::ReceiverNotFound { method, receiver } => f.write_str(&no_receiver(method, receiver.as_deref())),
             Self::NoReceivers { method } => write!(
@@ -184,9 +189,10 @@ impl fmt::Display for CallError {
             }
             Self::Overloaded(text) => write!(f, "overloaded: {}", Shown::new(text)),
             Self::Stopping(text) => Shown::new(text).fmt(f),
-            Self::RuntimeGone => {
-                f.write_str("the tokio runtime of this node was dropped: keep it for as long as the node is used")
-            }
+            Self::RuntimeGone => f.write_str(
+                "the tokio runtime of this node was dropped: keep it for as long as the node is used; what was sent before may \
+                 run all the same",
+            ),
             Self::AnswerLost(text) => write!(f, "the answer was lost: {}", Shown::new(text)),
             Self::Unanswered(text) => write!(f, "no answer: {}", Shown::new(text)),
             Self::Disconnected(reason) => {
@@ -196,7 +202,9 @@ impl fmt::Display for CallError {
                 "evicted: a newer connection took the name of this node, which does not come back; give every node a name of its \
                  own, or set reconnect_when_evicted",
             ),
-            Self::Stopped => f.write_str("this node was stopped: connect a new one to call"),
+            Self::Stopped => f.write_str(
+                "this node was stopped: connect a new one to call; what was sent before may run all the same",
+            ),
             Self::Encode { method, source } => write!(f, "arguments of {method}: {source}"),
             Self::Decode { method, source } => write!(f, "result of {method}: {source}"),
             Self::TransmissionFailure { method, source } => write!(f, "call of {method} does not fit: {source}"),
@@ -364,6 +372,9 @@ pub enum Disconnected {
     /// This node was stopped.
     #[error("this node was stopped")]
     Stopped,
+    /// The runtime that this node ran on was dropped.
+    #[error("the tokio runtime of this node was dropped")]
+    RuntimeGone,
 }
 
 /// A rule of the session that a peer broke.
@@ -406,7 +417,7 @@ pub enum ProtocolError {
 impl Disconnected {
     /// Whether a handshake that ended so may go well another time, as the nodes are set up.
     pub(crate) const fn may_pass(&self) -> bool {
-        !matches!(self, Self::TokenWithheld(_) | Self::SameName(_) | Self::Stopped | Self::Replaced)
+        !matches!(self, Self::TokenWithheld(_) | Self::SameName(_) | Self::Stopped | Self::RuntimeGone | Self::Replaced)
     }
 
     /// A refusal in the peer's words, of which only the beginning is kept.

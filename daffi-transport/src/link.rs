@@ -199,9 +199,9 @@ pub struct Way {
     pub silence: Option<Duration>,
 }
 
-/// The [silence](Way::silence) of a way after which a peer is gone: seven questions at growing
-/// distances without an answer. As in 3.0.1, which has the system end such connections
-/// (`TCP_USER_TIMEOUT`).
+/// The [silence](Way::silence) of a way after which a peer is gone: of 15 s of questions at growing
+/// distances at the least, and of 10 s before them at the most. As in 3.0.1, which has the system
+/// end such connections (`TCP_USER_TIMEOUT`).
 pub const PATH_DEAD_AFTER: Duration = Duration::from_secs(25);
 
 /// The writing half.

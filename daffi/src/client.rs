@@ -137,6 +137,14 @@ impl Client {
         self.inner.state()
     }
 
+    /// Why the last attempt to connect failed, with what is behind that; `None` while there is a
+    /// connection, or before an attempt has failed. The timeout of a call that waited for a
+    /// connection says it as well.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<std::sync::Arc<str>> {
+        self.inner.last_failure()
+    }
+
     /// Whether there is a connection at this moment.
     #[must_use]
     pub fn is_connected(&self) -> bool {

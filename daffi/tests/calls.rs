@@ -118,10 +118,9 @@ async fn a_call_is_sent_over_the_connection_there_is() {
     let impatient = client.rpc().call::<i64>("add", (0, 0)).await;
     assert!(matches!(impatient, Err(CallError::Disconnected(_))), "{impatient:?}");
     let late = client.rpc().wait_for_connection().timeout(Duration::from_millis(1)).call::<i64>("add", (0, 0)).await;
-    assert_eq!(
-        late.unwrap_err().to_string(),
-        "no connection within 1ms, so \"add\" was not called; is the server there?"
-    );
+    // An attempt may have failed by then, and its reason follows.
+    let words = late.unwrap_err().to_string();
+    assert!(words.starts_with("no connection within 1ms, so \"add\" was not called"), "{words}");
     let _second = service(&at).await;
     assert_eq!(before.await.unwrap(), 3);
     assert_eq!(meanwhile.await.unwrap(), 7);

@@ -60,6 +60,7 @@ fn calls() -> Vec<CallError> {
             method: method(),
             after: Duration::from_secs(1),
             waited_for: WaitedFor::Answer,
+            last_failure: None,
         },
         CallError::Overloaded("too much".into()),
         CallError::Encode { method: method(), source: serde() },
@@ -206,7 +207,7 @@ fn a_call_whose_time_was_up_before_it_was_sent_may_be_made_again() {
         [(Connection, true), (Receiver, true), (Members, true), (Readiness, true), (Room, true), (Answer, false)]
     {
         let (receiver, method, after) = ("calc".to_owned(), "add".to_owned(), Duration::from_secs(1));
-        let error = CallError::Timeout { receiver, method, after, waited_for };
+        let error = CallError::Timeout { receiver, method, after, waited_for, last_failure: None };
         assert_eq!((error.is_retryable(), waited_for.is_before_sending()), (again, again), "{error:?}");
     }
 }

@@ -165,6 +165,7 @@ impl<'m, F: FormatSet> Future for RawCall<'m, F> {
                             method: (*this.method).to_owned(),
                             after: *after,
                             waited_for: WaitedFor::Answer,
+                            last_failure: None,
                         };
                         // The call is given up now, not when this is dropped.
                         this.step.set(CallStep::Made);

@@ -210,7 +210,7 @@ pub(super) fn read<R: Returned>(formats: &impl FormatSet, received: Received, me
         // The receiver was the first to see that the time is up.
         let waited_for = if receiver.is_empty() { WaitedFor::Receiver } else { WaitedFor::Answer };
         let receiver = if receiver.is_empty() { ANY_MEMBER } else { receiver }.to_owned();
-        return Err(CallError::Timeout { receiver, method: method.to_owned(), after, waited_for });
+        return Err(CallError::Timeout { receiver, method: method.to_owned(), after, waited_for, last_failure: None });
     }
     Err(match Refusal::call_error(error, receiver, method) {
         Ok(refused) => refused,

@@ -68,7 +68,7 @@ impl<S> RpcOver<S> {
 
 fn not_ready(method: &str, after: Duration) -> CallError {
     let waited_for = WaitedFor::Readiness;
-    CallError::Timeout { receiver: ANY_MEMBER.into(), method: method.to_owned(), after, waited_for }
+    CallError::Timeout { receiver: ANY_MEMBER.into(), method: method.to_owned(), after, waited_for, last_failure: None }
 }
 
 fn layer_error(error: impl Into<BoxError>) -> CallError {

@@ -14,7 +14,7 @@ use super::{CallOptions, progress::Progress, written_extensions::WrittenExtensio
 use crate::{
     client::{Choice, Client, ClientConn, ClientCore},
     deadline::in_ms,
-    error::{CallError, WaitedFor},
+    error::CallError,
     refusal::AS_A_LIST,
     scratch::Scratch,
     session::Members,
@@ -396,7 +396,7 @@ impl<F: FormatSet> Client<F> {
         let shared = self.shared();
         let (mut changes, mut state) = (shared.changes(), shared.state.subscribe());
         loop {
-            progress.waits_for(WaitedFor::Connection);
+            progress.waits_to_connect(shared);
             let conn = shared.connection(options.wait_for_connection || options.wait_for_receiver).await?;
             let members = conn.members();
             let not_found = match choose(&conn, &members) {
@@ -404,7 +404,7 @@ impl<F: FormatSet> Client<F> {
                 Err(error @ CallError::ReceiverNotFound { .. }) => error,
                 Err(error) => return Err(error),
             };
-            progress.waits_for(WaitedFor::Receiver);
+            progress.waits_for_receiver(options.receiver.as_deref());
             if let Some(method) = shared.find_unwatched(&members, method) {
                 match shared.watch(&conn, method).await {
                     Ok(()) => continue,

@@ -209,6 +209,7 @@ impl<R, F: FormatSet> Results<R, F> {
             method: self.method.clone(),
             after,
             waited_for: WaitedFor::Answer,
+            last_failure: None,
         })
     }
 

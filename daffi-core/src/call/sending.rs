@@ -54,7 +54,7 @@ where
         let Some(after) = timeout else { return std::future::pending().await };
         sleep(after).await;
         let (receiver, method) = (receiver, method.to_owned());
-        Err(CallError::Timeout { receiver, method, after, waited_for: WaitedFor::Answer }.into())
+        Err(CallError::Timeout { receiver, method, after, waited_for: WaitedFor::Answer, last_failure: None }.into())
     };
     let ended = client.unless_given_up(method, async {
         tokio::select! {

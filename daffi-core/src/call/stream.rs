@@ -245,6 +245,7 @@ impl<F: FormatSet> StreamCall<F> {
                     method: method.to_owned(),
                     after,
                     waited_for: WaitedFor::Answer,
+                    last_failure: None,
                 }),
             },
             _ => answer.await,

@@ -214,12 +214,15 @@ async fn calls_that_wait_end_with_their_node() {
 fn a_timeout_says_how_far_the_call_came() {
     let mut progress = Progress::default();
     assert!(waited_for_connection(&progress.timeout_error("f", AFTER)));
-    progress.waits_for(WaitedFor::Receiver);
+    progress.waits_for_receiver(None);
     let error = progress.timeout_error("f", AFTER);
     let CallError::Timeout { receiver, method, waited_for: WaitedFor::Receiver, .. } = error else {
         panic!("{error:?}")
     };
     assert_eq!((&*receiver, &*method), ("any member", "f"));
+    progress.waits_for_receiver(Some("w1"));
+    let error = progress.timeout_error("f", AFTER);
+    assert!(matches!(&error, CallError::Timeout { receiver, .. } if receiver == "w1"), "{error:?}");
 }
 
 #[test]

@@ -15,12 +15,12 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{
-    CalledCallbacks, ClientCore, ClientCredit, NowaitReceipt, Picker, callers::Callers, contest::Contest,
+    CalledCallbacks, ClientCore, ClientCredit, ClientState, NowaitReceipt, Picker, callers::Callers, contest::Contest,
     open_streams::OpenStreams, withdrawal::Withdrawal,
 };
 use crate::{
     conn::{Alive, Class, Conn, FEW, Handler, Turn},
-    error::{CallError, Disconnected},
+    error::{CallError, Disconnected, Ended},
     events::MemberEvent,
     refusal::Refusal,
     serve::{Context as Caller, Intake, Node},
@@ -145,6 +145,7 @@ fn call_error(reason: &Disconnected, comes_back: bool) -> CallError {
     match reason {
         Disconnected::Evicted if !comes_back => CallError::Evicted,
         Disconnected::Stopped => CallError::Stopped,
+        Disconnected::RuntimeGone => CallError::RuntimeGone,
         other => CallError::Disconnected(other.clone()),
     }
 }
@@ -176,6 +177,19 @@ pub(crate) struct ClientHandler {
 }
 
 impl ClientHandler {
+    /// Whether a connection that ended for this reason was dropped with the runtime: nobody stopped
+    /// the node, or meant to end what was open.
+    fn is_runtime_gone(&self, reason: &Disconnected) -> bool {
+        let state = *self.shared.state.borrow();
+        matches!(reason, Disconnected::Stopped)
+            && self.opened.is_none()
+            && !std::thread::panicking()
+            && match state {
+                ClientState::Ended(how) => how == Ended::RuntimeGone,
+                _ => !self.shared.node.life.is_stopping(),
+            }
+    }
+
     /// Sends the HANDSHAKE with the token, over a link that was looked at before.
     fn show_token(&self) -> Result<(), Disconnected> {
         let methods = self.shared.methods();
@@ -320,8 +334,13 @@ impl Handler for ClientHandler {
     fn on_end(&mut self, reason: &Disconnected) {
         let node_ends = self.shared.node.life.is_stopping();
         let reason = &self.connection.explain_end(reason, self.answered_all, node_ends);
+        let reason = if self.is_runtime_gone(reason) { &Disconnected::RuntimeGone } else { reason };
         let _first = self.connection.ended.set(reason.clone());
-        let is_last = node_ends || matches!(reason, Disconnected::Evicted) && !self.connection.comes_back;
+        let is_last = match reason {
+            Disconnected::Evicted => node_ends || !self.connection.comes_back,
+            Disconnected::RuntimeGone => true,
+            _ => node_ends,
+        };
         if !is_last {
             // Whoever hears that its call has ended with the connection finds none, and can wait
             // for the next one.

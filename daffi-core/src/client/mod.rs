@@ -152,6 +152,8 @@ pub(crate) struct ClientCore {
     shows: Mutex<()>,
     pub(crate) state: watch::Sender<ClientState>,
     pub(crate) members: ArcSwap<Members>,
+    /// Why the last attempt to connect failed, of those since there is no connection.
+    last_failure: Mutex<Option<Arc<str>>>,
     /// Counts changes of `members`.
     changes: watch::Sender<u64>,
     pub(crate) events: EventHub,
@@ -207,6 +209,7 @@ impl ClientCore {
             shows: Mutex::default(),
             state: watch::Sender::new(ClientState::Connecting),
             members: ArcSwap::default(),
+            last_failure: Mutex::default(),
             changes: watch::Sender::new(0),
             events: EventHub::new(),
             announce: Notify::new(),
@@ -391,7 +394,8 @@ impl<F: FormatSet> Client<F> {
             Some(after) => timeout(after, all).await.unwrap_or_else(|_| {
                 let receiver = missing().join(", ");
                 let waited_for = if self.is_connected() { WaitedFor::Members } else { WaitedFor::Connection };
-                Err(CallError::Timeout { receiver, method: "wait_for_members".into(), after, waited_for })
+                let last_failure = self.last_failure();
+                Err(CallError::Timeout { receiver, method: "wait_for_members".into(), after, waited_for, last_failure })
             }),
         }
     }

@@ -73,8 +73,10 @@ pub(super) async fn persist(
 fn note_failure(shared: &ClientCore, schedule: &mut Schedule, at: usize, error: &InitializationError) {
     let once = Tried::once(error);
     let error: &dyn std::error::Error = error;
+    let reason = with_causes(error);
+    shared.set_last_failure(Some(&reason));
     // The last that is told of an address is what holds of it.
-    if schedule.note_failure(at, &with_causes(error), once) {
+    if schedule.note_failure(at, &reason, once) {
         tracing::warn!(node = %shared.node.name, error, "no connection yet; trying on");
     } else {
         tracing::debug!(node = %shared.node.name, error, "no connection yet");

@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use daffi_serde::FormatSet;
 use parking_lot::MutexGuard;
 
-use super::{ClientConn, ClientCore, ClientState, Current};
+use super::{Client, ClientConn, ClientCore, ClientState, Current};
 use crate::{events::MemberEvent, session::Members};
 
 /// The right to change where calls go and who is shown, which one has at a time: connections follow
@@ -18,6 +19,25 @@ pub(super) struct Showing<'a> {
 impl ClientCore {
     pub(super) fn showing(&self) -> Showing<'_> {
         Showing { core: self, _one: self.shows.lock() }
+    }
+
+    /// Why the last attempt to connect failed, if one has since there is no connection.
+    pub(crate) fn last_failure(&self) -> Option<Arc<str>> {
+        self.last_failure.lock().clone()
+    }
+
+    pub(super) fn set_last_failure(&self, reason: Option<&str>) {
+        *self.last_failure.lock() = reason.map(Arc::from);
+    }
+}
+
+impl<F: FormatSet> Client<F> {
+    /// Why the last attempt to connect failed, with what is behind that; `None` while there is a
+    /// connection, or before an attempt has failed. The timeout of a call that waited for a
+    /// connection says it as well.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<Arc<str>> {
+        self.shared().last_failure()
     }
 }
 
@@ -42,6 +62,7 @@ impl Showing<'_> {
     pub(super) fn enter(&self, conn: &Arc<ClientConn>, is_told: bool) {
         let before = self.core.members.load_full();
         self.set(conn, &conn.members(), is_told);
+        self.core.set_last_failure(None);
         self.core.set_state(ClientState::Connected);
         if is_told {
             self.compare(&before, &conn.members());

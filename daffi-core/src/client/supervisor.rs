@@ -185,11 +185,12 @@ impl Drop for End {
         if std::thread::panicking() {
             self.how = Ended::Panicked;
         }
+        self.shared.showing().clear();
+        // Before the connections are told to end, which look at it for why they do.
+        self.shared.set_state(ClientState::Ended(self.how));
         if matches!(self.how, Ended::RuntimeGone | Ended::Panicked) {
             self.shared.node.life.abandon();
         }
-        self.shared.showing().clear();
-        self.shared.set_state(ClientState::Ended(self.how));
         self.shared.events.close();
     }
 }

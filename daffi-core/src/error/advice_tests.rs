@@ -49,7 +49,7 @@ fn serde() -> SerdeError {
 }
 
 fn timeout(waited_for: WaitedFor) -> CallError {
-    CallError::Timeout { receiver: text("w"), method: text("f"), after: SECOND, waited_for }
+    CallError::Timeout { receiver: text("w"), method: text("f"), after: SECOND, waited_for, last_failure: None }
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn of_calls() {
 fn of_timeouts() {
     for (waited_for, next) in [
         (WaitedFor::Connection, "is the server there?"),
-        (WaitedFor::Receiver, "is a node that has it there?"),
+        (WaitedFor::Receiver, "w was no member that exposes \"f\" within 1s"),
         (WaitedFor::Members, "is it running, and connected to the same address?"),
         (WaitedFor::Readiness, "is the client connected?"),
         (WaitedFor::Room, "is it slow, or are too many sent?"),
@@ -104,6 +104,22 @@ fn of_timeouts() {
         let said = timeout(waited_for).to_string();
         assert!(said.contains(next), "{said}");
     }
+    let timeout = |receiver: &str, method: &str, waited_for, reason: Option<&str>| {
+        let (receiver, method, last_failure) = (text(receiver), text(method), reason.map(Arc::from));
+        CallError::Timeout { receiver, method, after: SECOND, waited_for, last_failure }.to_string()
+    };
+    let any = timeout("any member", "f", WaitedFor::Receiver, None);
+    assert!(
+        any.starts_with("no member exposed \"f\" within 1s") && any.contains("is a node that has it there?"),
+        "{any}"
+    );
+    let no_connection = |method, reason| timeout("any member", method, WaitedFor::Connection, reason);
+    assert_eq!(no_connection("wait_for_connection", None), "no connection within 1s; is the server there?");
+    assert_eq!(
+        no_connection("f", Some("no\nTLS")),
+        r#"no connection within 1s, so "f" was not called: no\nTLS"#,
+        "a reason that is known stands in the place of the question"
+    );
 }
 
 #[test]
@@ -127,6 +143,7 @@ fn of_connections() {
         Evicted => Evicted, Says("give every node a name of its own");
         SameName(_) => SameName(text("me")), Says("give this node another name");
         Limit { .. } => Limit { what: "queue", size: 2, limit: 1 }, Needs("the limit and the value are named");
+        RuntimeGone => RuntimeGone, Needs("the program did it, and the error of its calls says what to do");
         Replaced => Replaced, HAPPENED;
         Stopped => Stopped, HAPPENED;
     }

@@ -37,14 +37,31 @@ impl WaitedFor {
     }
 
     /// The words of a timeout.
-    pub(super) fn sentence(self, receiver: &str, method: &str, after: Duration) -> String {
+    ///
+    /// `last_failure`: why the last attempt to connect failed.
+    pub(super) fn sentence(
+        self,
+        (receiver, method): (&str, &str),
+        after: Duration,
+        last_failure: Option<&str>,
+    ) -> String {
         match self {
-            Self::Connection if method == "wait_for_members" => {
-                format!("no connection within {after:?}, so nobody is a member; is the server there?")
-            }
             Self::Connection => {
-                format!("no connection within {after:?}, so {method:?} was not called; is the server there?")
+                let outcome = match method {
+                    "wait_for_connection" => String::new(),
+                    "wait_for_members" => ", so nobody is a member".to_owned(),
+                    method => format!(", so {method:?} was not called"),
+                };
+                match last_failure {
+                    Some(reason) => format!("no connection within {after:?}{outcome}: {}", Shown::new(reason)),
+                    None => format!("no connection within {after:?}{outcome}; is the server there?"),
+                }
             }
+            Self::Receiver if receiver != ANY_MEMBER => format!(
+                "{} was no member that exposes {method:?} within {after:?}, so it was not called; is it running, and connected \
+                 to the same address?",
+                Shown::new(receiver)
+            ),
             Self::Receiver => {
                 format!(
                     "no member exposed {method:?} within {after:?}, so it was not called; is a node that has it there?"

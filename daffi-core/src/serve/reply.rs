@@ -173,7 +173,7 @@ impl ReplyTo {
     pub(crate) fn send_error(self, context: &Context, method: &str, error: &RemoteError, turn: &mut Turn) {
         context.node().note_refused_call();
         if !self.wants_reply {
-            tracing::warn!(caller = %Shown::new(context.caller()), method, %error, "a nowait call was refused");
+            tracing::warn!(caller = %Shown::new(context.caller()), method = %Shown::new(method), %error, "a nowait call was refused");
         } else if let Some(frame) = self.error(context, method, error) {
             queue(context, method, Class::Provoked, (frame, None), Some(turn));
         }
@@ -225,7 +225,7 @@ impl ReplyTo {
         });
         written
             .inspect_err(|reason| {
-                tracing::warn!(caller = %Shown::new(context.caller()), method, %reason, "an error could not be sent");
+                tracing::warn!(caller = %Shown::new(context.caller()), method = %Shown::new(method), %reason, "an error could not be sent");
             })
             .ok()
     }
@@ -269,7 +269,7 @@ fn queue_parts(
         return turn.send(conn, class, head, payload);
     }
     conn.send_parts(class, head, payload).unwrap_or_else(|_| {
-        tracing::debug!(caller = %Shown::new(context.caller()), method, "the caller left before its answer was ready");
+        tracing::debug!(caller = %Shown::new(context.caller()), method = %Shown::new(method), "the caller left before its answer was ready");
         true
     })
 }
@@ -288,6 +288,6 @@ pub(super) fn panic_error(method: &str, panic: &(dyn std::any::Any + Send)) -> R
         .map(ToString::to_string)
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".into());
-    tracing::error!(callback = method, panic = %text, "a callback panicked");
+    tracing::error!(callback = method, panic = %Shown::new(&text), "a callback panicked");
     RemoteError::new("RuntimeError", format!("{method}() panicked: {text}"))
 }

@@ -1,7 +1,7 @@
 use std::{
     cell::Cell,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -10,6 +10,7 @@ use std::{
 use daffi_core::{CallError, Ended, SendError};
 use daffi_serde::{RemoteError, args};
 use daffi_wire::FormatId;
+use tracing_subscriber::{Layer, layer::SubscriberExt};
 
 use crate::support::{asynchronous, client, plain, service};
 
@@ -83,6 +84,42 @@ async fn failures_arrive_as_errors() {
     assert!(matches!(error, CallError::ReceiverNotFound { receiver: Some(_), .. }));
     assert_eq!(client.rpc().call::<i64>("add", (1, 2)).await.unwrap(), 3);
     assert!(client.rpc().call::<i64>("add", args![1, c = 2]).await.unwrap_err().to_string().contains("'c'"));
+}
+
+/// What is logged of panics.
+#[derive(Clone, Default)]
+struct Panics(Arc<Mutex<Vec<String>>>);
+
+impl<S: tracing::Subscriber> Layer<S> for Panics {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            if field.name() == "panic" {
+                self.0.lock().unwrap().push(format!("{value:?}"));
+            }
+        });
+    }
+}
+
+/// A panic often tells what a caller sent.
+#[tokio::test]
+async fn the_text_of_a_panic_is_one_line_of_the_log() {
+    let panics = Panics::default();
+    let _listening = tracing::subscriber::set_default(tracing_subscriber::registry().with(panics.clone()));
+    let cut = asynchronous("cut", |(text,): (String,)| async move {
+        if !text.is_empty() {
+            // As `panic!`, without what that writes to stderr.
+            std::panic::resume_unwind(Box::new(text));
+        }
+    });
+    let (_service, at) = service(vec![cut]);
+    let client = client(&at, "c1").await;
+    for text in ["a\n2026-12-01T00:00:00Z  WARN forged \u{1b}[31m\u{202e}".to_owned(), "x\n".repeat(100_000)] {
+        client.rpc().call::<()>("cut", (text,)).await.unwrap_err();
+    }
+    let logged = panics.0.lock().unwrap();
+    assert_eq!(logged.len(), 2, "{logged:?}");
+    assert_eq!(logged[0], r"a\n2026-12-01T00:00:00Z  WARN forged \u{1b}[31m\u{202e}");
+    assert!(logged[1].ends_with("... (200000 bytes)") && logged[1].len() < 3000, "{} bytes", logged[1].len());
 }
 
 #[tokio::test]

@@ -112,6 +112,40 @@ fn is_expected(state: State, error: &CallError) -> bool {
     }
 }
 
+/// Its error says what ended it, which the program may have to hunt for.
+#[tokio::test]
+async fn a_call_that_is_open_when_the_runtime_is_dropped_says_so() {
+    for threads in [None, Some(2)] {
+        let (begun, end) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (_service, at) = service(vec![held(&begun, &end)]);
+        let mut runtime = match threads {
+            None => tokio::runtime::Builder::new_current_thread(),
+            Some(_) => tokio::runtime::Builder::new_multi_thread(),
+        };
+        let runtime = runtime.enable_all().build().unwrap();
+        let (told, node) = tokio::sync::oneshot::channel();
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let other = std::thread::spawn(move || {
+            runtime.block_on(async {
+                let node = client(&at, "c").await;
+                told.send(node).map_err(|_| ()).unwrap();
+                while stopped.try_recv().is_err() {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            });
+        });
+        let node = node.await.unwrap();
+        let rpc = node.rpc();
+        let call = tokio::spawn(async move { rpc.call::<()>("held", ()).await });
+        begun.notified().await;
+        stop.send(()).unwrap();
+        let error = ends("an open call", call).await.unwrap().unwrap_err();
+        other.join().unwrap();
+        assert!(matches!(error, CallError::RuntimeGone), "{error:?}");
+        assert!(error.to_string().contains("may run all the same"), "{error}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn everything_asked_of_a_client_ends_in_every_state() {
     const WITHIN: Duration = Duration::from_secs(2);

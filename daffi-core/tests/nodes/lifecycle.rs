@@ -239,12 +239,34 @@ async fn no_member_is_waited_for_by_a_client_that_has_ended() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reason_for_which_there_is_no_connection_stands_in_the_timeout() {
+    let (_service, at) = service(vec![add()]);
+    let connector = Box::new(mem::MemConnector::new(at));
+    let client = Client::builder(node("svc"), connector, formats()).connect_lazy().unwrap();
+    let rpc = client.rpc().wait_for_connection().timeout(Duration::from_secs(1));
+    let words = rpc.call::<i64>("add", (1, 2)).await.unwrap_err().to_string();
+    assert!(words.starts_with(r#"no connection within 1s, so "add" was not called: "#), "{words}");
+    assert!(words.ends_with("give this node another name"), "{words}");
+    assert!(words.contains(&*client.last_failure().unwrap()), "{words}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_was_waited_for_in_vain_is_named() {
+    let (_service, at) = service(vec![add()]);
+    let client = client(&at, "caller").await;
+    let rpc = client.rpc().receiver("other").wait_for_receiver().timeout(Duration::from_secs(1));
+    let words = rpc.call::<i64>("add", (1, 2)).await.unwrap_err().to_string();
+    assert!(words.starts_with(r#"other was no member that exposes "add" within 1s"#), "{words}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn waiting_for_members_without_a_connection_says_that() {
     let connector = Box::new(mem::MemConnector::new(endpoint()));
     let client = Client::builder(node("caller"), connector, formats()).connect_lazy().unwrap();
     let second = Duration::from_secs(1);
     let error = client.wait_for_members(&["svc"], Some(second)).await.unwrap_err();
-    assert_eq!(error.to_string(), "no connection within 1s, so nobody is a member; is the server there?");
+    let words = error.to_string();
+    assert!(words.starts_with("no connection within 1s, so nobody is a member: cannot connect to mem://"), "{words}");
     let (_service, at) = service(vec![add()]);
     let client = client_with(&at, "caller", NodeConfig::client()).await;
     let error = client.wait_for_members(&["other"], Some(second)).await.unwrap_err();

@@ -147,7 +147,8 @@ fn text(bytes: &[u8]) -> Result<&str, SerdeError> {
 
 /// What `serde_json` says of a map whose keys are no text, and what to add.
 const KEY_ERROR: &str = "key must be a string";
-const OTHERS: &str = "MSGPACK and PICKLE have keys of other kinds";
+const OTHERS: &str =
+    "MSGPACK has keys that are numbers or bytes, PICKLE tuples as well; every format has a list of pairs";
 
 /// The word that stopped the reader, when it is one that Python's JSON has for a number.
 fn number_of_python(error: &serde_json::Error, text: &str) -> Option<&'static str> {

@@ -13,7 +13,8 @@
 //! - Both sides set `TCP_NODELAY` and keepalive ([`KEEPALIVE_IDLE`] and so on), so a peer that
 //!   vanished while nothing was on its way is found after 25 seconds. `TCP_USER_TIMEOUT` is never
 //!   set: it would cut a sender that is held back on purpose. While something is unacknowledged
-//!   keepalive asks nothing; then the way tells on Linux ([`TcpPath`]).
+//!   keepalive asks nothing; then the way tells on Linux ([`TcpPath`]), as soon: the silence before
+//!   it was sent counts as well.
 //! - Before its handshake a connection holds at most 8 KiB of first bytes, beside the buffers of
 //!   the system.
 //! - What begins with an HTTP request is refused with a sentence, or handed on

@@ -8,6 +8,8 @@ use std::{
 use daffi_transport::{Path, Way};
 use tokio::net::TcpStream;
 
+use crate::socket::KEEPALIVE_IDLE;
+
 /// So many questions in a row about a closed window have to stay unanswered: they come up to two
 /// minutes apart, and one of them, or its answer, may be lost on the way to a peer that is well.
 const PROBES: u8 = 3;
@@ -42,8 +44,10 @@ impl TcpPath {
         };
         let since = *self.asking.get_or_insert_with(|| now.checked_sub(asked_for).unwrap_or(now));
         let is_certain = state.retransmits > 0 || state.probes >= PROBES;
-        // Whatever came back in between was a sign of life, what the system waits for or not.
-        is_certain.then(|| now.duration_since(since).max(asked_for).min(state.heard))
+        // The silence before the first question counts as far as it does for the keepalive, which
+        // asks after so long. Whatever came back in between was a sign of life, what the system
+        // waits for or not.
+        is_certain.then(|| (now.duration_since(since).max(asked_for) + KEEPALIVE_IDLE).min(state.heard))
     }
 }
 
@@ -185,11 +189,13 @@ mod tests {
         let (mut path, start) = (path(), Instant::now());
         assert_eq!(path.judge(&resending(0, 9 * SECOND), start), None, "nothing was sent again");
         // 0.2 + 0.4 + 0.8 s have passed at the third time.
-        assert_eq!(path.judge(&resending(3, 9 * SECOND), start), Some(Duration::from_millis(1400)));
-        assert_eq!(path.judge(&resending(6, 17 * SECOND), start + 12 * SECOND), Some(Duration::from_millis(13_400)));
+        let later = |seconds: u32| start + seconds * SECOND;
+        assert_eq!(path.judge(&resending(3, 30 * SECOND), start), Some(Duration::from_millis(11_400)));
+        assert_eq!(path.judge(&resending(6, 42 * SECOND), later(12)), Some(Duration::from_millis(23_400)));
+        assert_eq!(path.judge(&resending(6, 17 * SECOND), later(12)), Some(17 * SECOND), "what was heard before");
         assert_eq!(path.judge(&resending(6, SECOND), start + 13 * SECOND), Some(SECOND), "something came back");
         assert_eq!(path.judge(&IDLE, start + 14 * SECOND), None);
-        assert_eq!(path.judge(&resending(1, 20 * SECOND), start + 15 * SECOND), Some(SECOND / 5));
+        assert_eq!(path.judge(&resending(1, 20 * SECOND), start + 15 * SECOND), Some(KEEPALIVE_IDLE + SECOND / 5));
     }
 
     #[test]
@@ -203,6 +209,6 @@ mod tests {
         assert_eq!(path.judge(&waits(0), start + 5 * SECOND), None, "it was answered");
         assert_eq!(path.judge(&waits(1), start + 9 * SECOND), None);
         assert_eq!(path.judge(&waits(1), start + 60 * SECOND), None, "one question may be lost");
-        assert_eq!(path.judge(&waits(3), start + 70 * SECOND), Some(61 * SECOND));
+        assert_eq!(path.judge(&waits(3), start + 70 * SECOND), Some(71 * SECOND));
     }
 }

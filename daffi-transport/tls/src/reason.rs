@@ -34,7 +34,10 @@ pub(crate) fn reason(error: &CertificateError) -> (String, bool) {
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
             let names: Vec<String> = presented.iter().map(|name| plain(name)).collect();
-            format!("it is for {}, not for {}", names.join(", "), expected.to_str())
+            let (names, host) = (names.join(", "), expected.to_str());
+            format!(
+                "it is for {names}, not for {host}; connect by a name that it is for, or have its authority make one for {host}"
+            )
         }
         CertificateError::UnknownIssuer => {
             let text = "its issuer is not among the trusted authorities; trust the CA file of whoever issued it (of a \

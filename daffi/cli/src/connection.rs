@@ -74,17 +74,25 @@ impl Place {
 
 /// The address of the context in use.
 fn in_use(method: Option<&str>) -> Result<Address, Failure> {
-    // A user without a home has no contexts.
-    if let Ok(path) = contexts::path() {
-        let saved = Contexts::load(&path)?;
-        if let Some(name) = &saved.current {
-            return saved.address(name);
+    let mut save = "save one with `daffi context add`".to_owned();
+    // A user without a home has no contexts, nor has one who may not read what is there.
+    match contexts::path() {
+        Ok(path) if contexts::may_be_read(&path) => {
+            let saved = Contexts::load(&path)?;
+            if let Some(name) = &saved.current {
+                return saved.address(name);
+            }
+            if !saved.contexts.is_empty() {
+                "take a saved one, by --context NAME or from now on by `daffi context use NAME`".clone_into(&mut save);
+            }
         }
+        Ok(path) => save = format!("save one where this user may read it, which is not in {}", path.display()),
+        Err(_) => {}
     }
     let method = method.map_or_else(String::new, |word| format!(" ({word}, which has no scheme, is the METHOD)"));
     Err(Failure::Usage(format!(
         "no endpoint{method}: name one before all else, as in tcp://127.0.0.1:5001, or in the environment variable \
-         {ADDRESS}, or save one with `daffi context add`"
+         {ADDRESS}, or {save}"
     )))
 }
 

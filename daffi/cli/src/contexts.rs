@@ -8,6 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -40,6 +44,36 @@ pub(crate) fn path() -> Result<PathBuf, Failure> {
         .ok_or_else(|| Failure::Usage("there is no place for contexts: set HOME or XDG_CONFIG_HOME".to_owned()))
 }
 
+/// Whether this user may read the file, as far as it is there.
+pub(crate) fn may_be_read(path: &Path) -> bool {
+    fs::File::open(path).err().is_none_or(|error| error.kind() != io::ErrorKind::PermissionDenied)
+}
+
+/// Whether there is no such file: a home may also be no directory, as that of many system users.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// The right to change the file, which one process has at a time, until this is dropped. The lock
+/// is a file of its own, because each change puts another file in the place of the saved one.
+fn turn(path: &Path) -> io::Result<fs::File> {
+    fs::create_dir_all(path.parent().unwrap_or(path))?;
+    let lock = path.with_extension("lock");
+    let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(lock)?;
+    loop {
+        match flock(&file, FlockOperation::LockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    let text = "set XDG_CONFIG_HOME to a directory that you can write to";
+    Failure::Failed(format!("{} cannot be written: {error}; {text}", path.display()))
+}
+
 impl Contexts {
     /// Reads the file. There are none as long as it is not there.
     pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
@@ -54,21 +88,30 @@ impl Contexts {
                 let text = text(&bytes).map_err(|error| unusable(&error))?;
                 serde_json::from_str(text).map_err(|error| unusable(&error))
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) if is_absent(&error) => Ok(Self::default()),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Failure::Usage(format!(
+                "the contexts in {} may not be read by this user: name an endpoint, or set HOME or XDG_CONFIG_HOME to a \
+                 directory of this user's",
+                path.display()
+            ))),
             Err(error) => Err(unusable(&error)),
         }
     }
 
+    /// Reads the file, changes what is in it and writes it, while others who do so wait.
+    pub(crate) fn change(path: &Path, change: impl FnOnce(&mut Self) -> Result<(), Failure>) -> Result<(), Failure> {
+        let _turn = turn(path).map_err(|error| unwritable(path, &error))?;
+        let mut saved = Self::load(path)?;
+        change(&mut saved)?;
+        saved.save(path)
+    }
+
     /// Writes the file anew: whoever reads it meanwhile sees the old one whole or the new one.
-    pub(crate) fn save(&self, path: &Path) -> Result<(), Failure> {
-        let unusable = |error| {
-            let text = "set XDG_CONFIG_HOME to a directory that you can write to";
-            Failure::Failed(format!("{} cannot be written: {error}; {text}", path.display()))
-        };
+    fn save(&self, path: &Path) -> Result<(), Failure> {
+        let unusable = |error| unwritable(path, &error);
         let text = serde_json::to_string_pretty(self).map_err(io::Error::from).map_err(unusable)?;
         let new = path.with_extension(format!("{}.new", std::process::id()));
         let write = || {
-            fs::create_dir_all(path.parent().unwrap_or(path))?;
             let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(&new)?;
             file.write_all(text.as_bytes())?;
             file.write_all(b"\n")?;

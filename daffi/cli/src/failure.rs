@@ -61,13 +61,19 @@ impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         let text = error.to_string();
         match error {
-            CallError::Timeout { .. } => Self::TimedOut(format!("{text}; --timeout TIME waits longer")),
+            CallError::Timeout { .. } => {
+                // Behind a question a new sentence begins.
+                let join = if text.ends_with('?') { "" } else { ";" };
+                Self::TimedOut(format!("{text}{join} --timeout TIME waits longer"))
+            }
             CallError::ReceiverNotFound { .. } => {
                 Self::Failed(format!("{text}; `daffi members` lists who is there and what they expose"))
             }
             // It says itself that the call did not run.
             CallError::Disconnected(_) if error.is_retryable() => Self::NoConnection(text),
-            CallError::ReceiverGone { .. } | CallError::Disconnected(_) | CallError::Evicted | CallError::Stopped => {
+            // It says itself what may become of the call.
+            CallError::Stopped => Self::NoConnection(text),
+            CallError::ReceiverGone { .. } | CallError::Disconnected(_) | CallError::Evicted => {
                 Self::NoConnection(format!("{text}; whether the callback ran is unknown"))
             }
             CallError::Encode { .. }

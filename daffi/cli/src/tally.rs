@@ -38,10 +38,15 @@ impl Tally {
         if let Some(known) = self.0.get_mut(kind) {
             *known += count;
         } else {
-            let kind = if self.0.len() < KINDS { Shown::new(kind).to_string() } else { OTHERS.to_owned() };
+            let kind = if self.0.len() < KINDS { kind_text(kind) } else { OTHERS.to_owned() };
             *self.0.entry(kind).or_default() += count;
         }
     }
+}
+
+/// As much of a name as is kept. It is escaped where it is shown.
+fn kind_text(kind: &str) -> String {
+    kind.chars().take(Shown::MOST).collect()
 }
 
 #[cfg(test)]

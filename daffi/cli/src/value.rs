@@ -91,9 +91,8 @@ fn needs_pairs(entries: &[(Value, Value)]) -> serde_json::Result<bool> {
     if let [(Value::Str(key), _)] = entries {
         return Ok([BYTES_KEY, FLOAT_KEY, MAP_KEY].contains(&&**key));
     }
-    let are_texts = entries.iter().all(|(key, _)| matches!(key, Value::Str(_)));
-    if are_texts || entries.iter().any(|(key, _)| has_map(key)) {
-        return Ok(!are_texts);
+    if entries.iter().any(|(key, _)| has_map(key)) {
+        return Ok(true);
     }
     let mut names = HashSet::with_capacity(entries.len());
     for (key, _) in entries {
@@ -182,6 +181,7 @@ mod tests {
             (Value::Complex(f64::NAN, 0.5), r#"[{"$float":"nan"},0.5]"#),
             (Value::Set(vec![1.into(), Value::Tuple(vec!["a".into()].into())].into()), r#"[1,["a"]]"#),
             (Value::from_iter([(1, "a"), (2, "b")]), r#"{"1":"a","2":"b"}"#),
+            (Value::from_iter([("a", 1), ("a", 2)]), r#"{"$map":[["a",1],["a",2]]}"#),
             (Value::Decimal("1.50".into()), r#""1.50""#),
         ];
         for (value, json) in cases {

@@ -142,6 +142,7 @@ impl Client {
                     method: "wait_for_connection".into(),
                     after,
                     waited_for: WaitedFor::Connection,
+                    last_failure: self.inner.last_failure(),
                 })
             })
         })?

@@ -431,5 +431,5 @@ pub(crate) fn refuse_request(shared: &RouterShared, me: &Arc<Sender>, frame: &Fr
 
 pub(crate) fn drop_nowait(shared: &RouterShared, me: &Peer, receiver: &str, reason: &str) {
     shared.counters.dropped_requests.fetch_add(1, Ordering::Relaxed);
-    tracing::debug!(sender = %Shown::new(&me.name), receiver, reason, "dropped a nowait request");
+    tracing::debug!(sender = %Shown::new(&me.name), receiver = %Shown::new(receiver), reason, "dropped a nowait request");
 }

@@ -82,24 +82,36 @@ impl Context {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let path = path()?;
         let mut saved = Contexts::load(&path)?;
-        match self.action {
-            Action::Add { name, url } => {
+        if let Action::List { json } = self.action {
+            return list(&saved, json);
+        }
+        // Whoever names what is not there hears that, and nothing is made or locked for it.
+        self.action.change(&mut saved)?;
+        Contexts::change(&path, |saved| self.action.change(saved))
+    }
+}
+
+impl Action {
+    /// Does to the saved addresses what was asked for.
+    fn change(&self, saved: &mut Contexts) -> Result<(), Failure> {
+        match self {
+            Self::List { .. } => {}
+            Self::Add { name, url } => {
                 saved.current.get_or_insert_with(|| name.clone());
-                saved.contexts.insert(name, url.to_string());
+                saved.contexts.insert(name.clone(), url.to_string());
             }
-            Action::List { json } => return list(&saved, json),
-            Action::Use { name } => {
-                saved.address(&name)?;
-                saved.current = Some(name);
+            Self::Use { name } => {
+                saved.address(name)?;
+                saved.current = Some(name.clone());
             }
-            Action::Remove { name } => {
-                if saved.contexts.remove(&name).is_none() {
-                    return Err(saved.unknown(&name, ""));
+            Self::Remove { name } => {
+                if saved.contexts.remove(name).is_none() {
+                    return Err(saved.unknown(name, ""));
                 }
-                saved.current.take_if(|current| *current == name);
+                saved.current.take_if(|current| current == name);
             }
         }
-        saved.save(&path)
+        Ok(())
     }
 }
 

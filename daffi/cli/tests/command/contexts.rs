@@ -41,7 +41,8 @@ fn addresses_are_saved_and_used() {
     );
     with(&["context", "remove", "two"]).answer();
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    assert!(with(&["members"]).failure(2).starts_with("no endpoint"));
+    let none = with(&["members"]);
+    assert!(none.failure(2).starts_with("no endpoint") && none.stderr.contains("`daffi context use NAME`"), "{none:?}");
     let unknown = with(&["call", "--context", "two", "add"]);
     assert!(unknown.failure(2).starts_with("there is no context two: saved are one; "), "{unknown:?}");
     assert_eq!(with(&["context", "add", "a b", &one.endpoint()]).code, Some(2));
@@ -49,6 +50,28 @@ fn addresses_are_saved_and_used() {
     fs::write(&file, "{").unwrap();
     assert!(with(&["members"]).failure(2).contains("mend the file or remove it"));
     fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn nothing_is_lost_when_many_are_saved_at_once() {
+    let home = SocketPath::new();
+    let folder = home.path().to_owned();
+    let names: Vec<_> = (10..30).map(|number| format!("n{number}")).collect();
+    let add = |name: &String| at(&folder, &["context", "add", name, "tcp://127.0.0.1:1"]).spawn().unwrap();
+    let adding: Vec<_> = names.iter().map(add).collect();
+    adding.into_iter().for_each(|child| assert_eq!(finished(child).answer(), ""));
+    let list = finished(at(&folder, &["context", "list", "--json"]).spawn().unwrap()).json();
+    let saved: Vec<_> = list.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(saved, names);
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn contexts_that_cannot_be_there_are_none() {
+    let mut members = command(&["members"]);
+    members.env_remove("XDG_CONFIG_HOME").env("HOME", "/dev/null");
+    let none = finished(members.spawn().unwrap());
+    assert!(none.failure(2).starts_with("no endpoint: "), "{none:?}");
 }
 
 fn at(folder: &std::path::Path, args: &[&str]) -> Command {

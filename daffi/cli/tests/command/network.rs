@@ -100,6 +100,7 @@ fn errors_are_counted_and_do_not_end_a_benchmark() {
     let failed = bench(&["fail", "x", "--json"]);
     let report: Value = serde_json::from_slice(&failed.stdout).unwrap();
     assert_eq!((&report["calls"], &report["failed"]), (&json!(0), &report["errors"]["ValueError"]));
+    assert_eq!(report["latency_us"], Value::Null);
     assert!(report["failed"].as_u64().unwrap() > 0, "{failed:?}");
     let complaint: Value = serde_json::from_str(&failed.stderr).unwrap();
     assert_eq!((failed.code, &complaint["exit_code"]), (Some(1), &json!(1)));
@@ -107,6 +108,22 @@ fn errors_are_counted_and_do_not_end_a_benchmark() {
     let readable = bench(&["fail", "x"]);
     assert!(String::from_utf8(readable.stdout).unwrap().contains(" ValueError"), "{}", readable.stderr);
     assert!(readable.stderr.contains(" calls failed, the first: fail on demo failed: ValueError: x"));
+}
+
+/// The calls that are overdue when the warm-up ends are not made in the time that is measured.
+#[test]
+fn a_rate_that_cannot_be_reached_is_measured_too() {
+    let demo = Running::demo();
+    let at = demo.endpoint();
+    for (rate, call) in [("2000", &["sleep", "0.01"][..]), ("1e9", &["add", "1", "2"])] {
+        let bench = ["bench", &at, "-d", "0.5", "--warm-up", "0.5", "--rate", rate, "--json"];
+        let report = run(&[&bench, call].concat()).json();
+        assert_eq!(report["rate"], json!(rate.parse::<f64>().unwrap()));
+        assert!(
+            report["calls"].as_u64().unwrap() > 0 && report["latency_us"]["p50"].as_f64().unwrap() > 0.0,
+            "{report}"
+        );
+    }
 }
 
 #[test]

@@ -152,6 +152,16 @@ struct Due {
     step: Duration,
 }
 
+impl Due {
+    /// Leaves out the calls that were due before `start`: where more are wanted than can be made,
+    /// those of the warm-up that are still to be made would take all the time that is measured.
+    fn skip_to(&mut self, start: Instant) {
+        let overdue = start.saturating_duration_since(self.next).as_nanos();
+        let whole_steps = overdue.next_multiple_of(self.step.as_nanos().max(1));
+        self.next += Duration::from_nanos(u64::try_from(whole_steps).unwrap_or(u64::MAX));
+    }
+}
+
 struct Caller {
     rpc: Rpc,
     invoked: Arc<Invoked>,
@@ -167,9 +177,12 @@ impl Caller {
         loop {
             let begun = match &mut due {
                 None => Instant::now(),
-                Some(Due { next, step }) => {
-                    let this = *next;
-                    *next += *step;
+                Some(due) => {
+                    if Instant::now() >= self.start {
+                        due.skip_to(self.start);
+                    }
+                    let this = due.next;
+                    due.next += due.step;
                     if this < self.end {
                         sleep_until(this.into()).await;
                     }

@@ -27,8 +27,8 @@ pub(super) struct Report<'a> {
     results: Option<Results>,
     failed: u64,
     errors: &'a Tally,
-    /// The times of calls that succeeded, in microseconds.
-    latency_us: Latency,
+    /// The times of calls that succeeded, in microseconds. `null`: none did.
+    latency_us: Option<Latency>,
 }
 
 /// Results that were taken one by one.
@@ -82,23 +82,23 @@ impl<'a> Report<'a> {
             payload_bytes: payload.map(|size| size.0),
             failed: measured.failed_count(),
             errors: &measured.errors,
-            latency_us: Latency {
-                // An empty histogram says u64::MAX.
-                min: micros(latencies.min().min(latencies.max())),
+            latency_us: (!latencies.is_empty()).then(|| Latency {
+                min: micros(latencies.min()),
                 p50: at(50.0),
                 p90: at(90.0),
                 p99: at(99.0),
                 p99_9: at(99.9),
                 max: micros(latencies.max()),
-            },
+            }),
         }
     }
 }
 
 /// The report for people: a line for each figure.
 pub(super) fn readable(report: &Report<'_>) -> String {
-    let time = |micros: f64| Some(brief(Duration::from_secs_f64(micros / 1e6))).filter(|_| report.calls > 0);
-    let latency = &report.latency_us;
+    let time = |of: fn(&Latency) -> f64| {
+        report.latency_us.as_ref().map(|latency| brief(Duration::from_secs_f64(of(latency) / 1e6)))
+    };
     let rows = [
         ("calls", Some(format!("{} in {}", report.calls, brief(Duration::from_secs_f64(report.seconds))))),
         ("rate", Some(format!("{:.0} calls/s", report.calls_per_second))),
@@ -108,12 +108,12 @@ pub(super) fn readable(report: &Report<'_>) -> String {
         ("payload", report.payload_bytes.map(|size| Size(size).to_string())),
         ("results", report.results.map(|results| format!("{:.0}/s", results.per_second))),
         ("cpu", report.results.map(|results| format!("{:.0} results/s of a core here", results.per_cpu_second))),
-        ("fastest", time(latency.min)),
-        ("p50", time(latency.p50)),
-        ("p90", time(latency.p90)),
-        ("p99", time(latency.p99)),
-        ("p99.9", time(latency.p99_9)),
-        ("slowest", time(latency.max)),
+        ("fastest", time(|latency| latency.min)),
+        ("p50", time(|latency| latency.p50)),
+        ("p90", time(|latency| latency.p90)),
+        ("p99", time(|latency| latency.p99)),
+        ("p99.9", time(|latency| latency.p99_9)),
+        ("slowest", time(|latency| latency.max)),
         ("failed", Some(report.failed).filter(|failed| *failed > 0).map(|failed| failed.to_string())),
     ];
     let lines = rows.into_iter().filter_map(|(name, value)| Some(format!("{name:<9}  {}", value?)));
