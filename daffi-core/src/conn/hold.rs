@@ -9,8 +9,8 @@ const PROVOKED_FREELY: usize = 64 * 1024;
 /// budget is not its fault.
 const PROVOKED_AT_MOST: usize = 256 * 1024;
 
-/// So much a frame may hold that is read more slowly beside a backlog: it would be no gain to hold a
-/// flood of small ones back, which ends who sends it.
+/// So much a frame may hold that is read more slowly beside a backlog: it would be no gain to hold
+/// a flood of small ones back, which ends who sends it.
 const UNFINISHED_FREELY: usize = 256 * 1024;
 
 /// What is held for a peer now, and what may be.

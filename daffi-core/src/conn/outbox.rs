@@ -299,11 +299,8 @@ impl Outbox {
     /// node's own waits for [`data_room`](Self::data_room) before.
     pub(crate) fn push_data(&self, key: DataKey, frame: Bytes, cost: u64) -> Result<Queued, Closed> {
         let mut queue = self.open()?;
-        if queue.stuck {
-            queue.data.push_compact(key, frame, cost);
-        } else {
-            queue.data.push(key, frame, cost);
-        }
+        let push = if queue.stuck { DataQueue::push_compact } else { DataQueue::push };
+        push(&mut queue.data, key, frame, cost);
         Ok(self.note_queued(&mut queue))
     }
 
@@ -315,9 +312,7 @@ impl Outbox {
         let has_room = !had_room && queue.data.own_bytes() < OWN_DATA;
         self.count(&mut queue);
         let is_awaited = queue.awaited && !self.is_crowded();
-        if is_awaited {
-            queue.awaited = false;
-        }
+        queue.awaited &= !is_awaited;
         drop(queue);
         if has_room {
             self.data_room.notify_one();
@@ -327,8 +322,7 @@ impl Outbox {
         }
     }
 
-    /// What the DATA of a call costs of its window that the driver has not taken to write it: the
-    /// peer cannot have read any of that.
+    /// What the DATA of a call costs that the driver has not taken: the peer has read none of it.
     pub(crate) fn unwritten_cost(&self, key: DataKey) -> u64 {
         self.queue.lock().data.waiting_cost(key)
     }

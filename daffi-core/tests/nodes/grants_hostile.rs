@@ -193,8 +193,8 @@ async fn settle_with_grants(peer: &mut Peer, limit: &mut u64) {
     }
 }
 
-/// An honest receiver that reads late and slowly, and several senders of level 3, which know nothing
-/// of credit: all that they sent comes, in the order of each.
+/// An honest receiver that reads late and slowly, and several senders of level 3, which know
+/// nothing of credit: all that they sent comes, in the order of each.
 #[tokio::test]
 async fn a_slow_reader_gets_all_that_several_senders_sent() {
     for level in ["client", "client/4"] {

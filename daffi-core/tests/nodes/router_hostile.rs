@@ -219,7 +219,8 @@ async fn calls_whose_items_have_ended_are_counted() {
     assert!(stats.open_calls > 1_000 && stats.held_bytes >= stats.open_calls * 200, "{stats:?}");
 }
 
-/// Calls that wait behind a nowait request of their caller have the share of that, as all that waits.
+/// Calls that wait behind a nowait request of their caller have the share of that, as all that
+/// waits.
 #[tokio::test(start_paused = true)]
 async fn calls_behind_a_nowait_request_have_a_bound() {
     let (router, mut caller, _deaf) = network("caller", "client/4").await;

@@ -92,9 +92,9 @@ impl Direction {
         Some(Self { window, names, reserved, grants: None })
     }
 
-    /// Passes a grant on, with as much of its window as there is room for. `unwritten`: what of that
-    /// which passed was not written to who grants. `false`: it is old, or tells too little news to
-    /// be passed on, or there is nobody to take it.
+    /// Passes a grant on, with as much of its window as there is room for. `unwritten`: what of
+    /// that which passed was not written to who grants. `false`: it is old, or tells too little
+    /// news to be passed on, or there is nobody to take it.
     fn grant(
         &mut self,
         credit: CallCredit,

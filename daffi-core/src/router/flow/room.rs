@@ -2,8 +2,8 @@
 //!
 //! Credit bounds what one sender has on its way to one receiver by what that says it has worked
 //! off. Of many senders together, and of a receiver whose word is not true, it bounds nothing: so
-//! what has credit goes only while the receiver takes what waits for it. What it does not take stays
-//! counted for who sent it.
+//! what has credit goes only while the receiver takes what waits for it. What it does not take
+//! stays counted for who sent it.
 
 use std::{
     collections::VecDeque,
@@ -56,7 +56,8 @@ impl Sender {
             || by == GoesBy::Credit && outbox.account().admits(usize::try_from(cost).unwrap_or(usize::MAX));
         if !finds && !std::mem::replace(awaits_room, true) {
             receiver.room.add(self);
-            // Behind that: whoever makes room either finds this member in line or is asked after it.
+            // Behind that: whoever makes room either finds this member in line or is asked after
+            // it.
             receiver.conn.ask_for_some_room();
         }
         finds
@@ -81,8 +82,8 @@ impl Sender {
 }
 
 impl Peer {
-    /// This member has taken most of what waited for it: those go on whose requests waited for that,
-    /// one after another, as far as there is room.
+    /// This member has taken most of what waited for it: those go on whose requests waited for
+    /// that, one after another, as far as there is room.
     pub(crate) fn let_those_go_on_who_await_room(self: &Arc<Self>) {
         // Whoever finds too little stands in line anew, behind the others.
         for _ in 0..self.room.len() {

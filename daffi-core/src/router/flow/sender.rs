@@ -42,8 +42,8 @@ pub(crate) struct Sender {
     limits: Limits,
 }
 
-/// One receiver may grant a sender so large a part of what the Router holds for that before it reads
-/// it more slowly.
+/// One receiver may grant a sender so large a part of what the Router holds for that before it
+/// reads it more slowly.
 const GRANTED_PART: usize = 8;
 
 /// Why a nowait request went nowhere.
