@@ -84,12 +84,12 @@ pub enum CallError {
     /// A newer connection took this node's name, and it does not come back: see
     /// [`reconnect_when_evicted`](crate::NodeConfig::reconnect_when_evicted).
     Evicted,
-    /// This node was stopped. Of a call that was open then it is unknown whether the callback ran, or
-    /// still runs; one that was made later was not sent.
+    /// This node was stopped. Of a call that was open then it is unknown whether the callback ran,
+    /// or still runs; one that was made later was not sent.
     Stopped,
     /// The runtime that this node ran on was dropped. Of a call that was open then it is unknown
-    /// whether the callback ran, or still runs; one that was made later was not sent. Final: make a node anew on a runtime that
-    /// lives.
+    /// whether the callback ran, or still runs; one that was made later was not sent. Final: make a
+    /// node anew on a runtime that lives.
     RuntimeGone,
     /// The arguments can't be written in the call's format.
     Encode {

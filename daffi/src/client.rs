@@ -1,8 +1,6 @@
 use std::time::Duration;
 
-use daffi_core::{
-    CallError, ClientState, ClientStats, Ended, InitializationError, Members, NodeConfig, Picker, RoundRobin,
-};
+use daffi_core::{CallError, ClientStats, Ended, InitializationError, Members, NodeConfig, Picker, RoundRobin};
 use daffi_transport::{Connector, Endpoint};
 use daffi_wire::{Level, NodeName, Role};
 
@@ -34,7 +32,7 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client {
-    inner: daffi_core::Client<Formats>,
+    pub(crate) inner: daffi_core::Client<Formats>,
 }
 
 impl Client {
@@ -118,37 +116,6 @@ impl Client {
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         self.inner.endpoint()
-    }
-
-    #[doc = daffi_core::words!(state)]
-    ///
-    /// ```
-    /// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
-    /// use daffi::{Client, ClientState};
-    /// let client = Client::builder("early").connect_lazy("mem://nobody")?;
-    /// let mut state = client.state();
-    /// assert_eq!(*state.borrow(), ClientState::Connecting);
-    /// tokio::spawn(async move { client.stop().await });
-    /// state.wait_for(|state| matches!(state, ClientState::Ended(_))).await?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
-    /// ```
-    #[must_use]
-    pub fn state(&self) -> tokio::sync::watch::Receiver<ClientState> {
-        self.inner.state()
-    }
-
-    /// Why the last attempt to connect failed, with what is behind that; `None` while there is a
-    /// connection, or before an attempt has failed. The timeout of a call that waited for a
-    /// connection says it as well.
-    #[must_use]
-    pub fn last_failure(&self) -> Option<std::sync::Arc<str>> {
-        self.inner.last_failure()
-    }
-
-    /// Whether there is a connection at this moment.
-    #[must_use]
-    pub fn is_connected(&self) -> bool {
-        self.inner.is_connected()
     }
 
     /// Whether the other end is a Service or a Router; `None` while there is no connection, or when

@@ -101,12 +101,13 @@
 //! caller sees, or with the class of a [`RemoteError`]; a panic is a `RuntimeError`.
 //!
 //! A plain `fn` may block, sleep and call `block_on`, in every run: it runs on a thread of its own
-//! and holds up nobody but the calls that wait for its worker. (The stream that it may return is not
-//! part of that: what is slow between two results belongs into `spawn_blocking`.) An `async fn`,
-//! and a plain one under `#[callback(inline)]`, promises to be quick between two awaits: it runs
-//! where its request was read, which saves a hand-over to another thread, about a microsecond of CPU a call under load
-//! and some ten when calls come one at a time. One that takes longer than a millisecond all the
-//! same is named in the log and runs elsewhere until it has been quick many times in a row.
+//! and holds up nobody but the calls that wait for its worker. (The stream that it may return is
+//! not part of that: what is slow between two results belongs into `spawn_blocking`.) An `async
+//! fn`, and a plain one under `#[callback(inline)]`, promises to be quick between two awaits: it
+//! runs where its request was read, which saves a hand-over to another thread, about a microsecond
+//! of CPU a call under load and some ten when calls come one at a time. One that takes longer than
+//! a millisecond all the same is named in the log and runs elsewhere until it has been quick many
+//! times in a row.
 //!
 //! Two nodes with `workers=1` whose callbacks call each other in a circle wait for their timeout.
 //!
@@ -159,6 +160,7 @@ mod callbacks;
 mod calls;
 mod client;
 mod client_group;
+mod client_state;
 mod context;
 mod events;
 mod fitting;

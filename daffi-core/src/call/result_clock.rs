@@ -23,9 +23,9 @@ pub(super) struct ResultClock {
 }
 
 impl ResultClock {
-    /// `first`: when the first has to be there, and the time that it has; `None`: its time begins as
-    /// it is waited for. The first may have less time than `each`, where whoever waits for the call
-    /// gives it less.
+    /// `first`: when the first has to be there, and the time that it has; `None`: its time begins
+    /// as it is waited for. The first may have less time than `each`, where whoever waits for the
+    /// call gives it less.
     pub(super) const fn new(each: Option<Duration>, first: Option<(Instant, Duration)>) -> Self {
         Self { each, next: first, sleep: None }
     }

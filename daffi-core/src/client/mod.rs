@@ -172,8 +172,7 @@ pub(crate) struct ClientCore {
     runtime: tokio::runtime::Handle,
 }
 
-/// The connection that calls go to, with its members as they are now: what a call looks at, in one
-/// piece.
+/// The connection that calls go to, with its members as they are now, in one piece.
 pub(crate) struct Current {
     pub(crate) conn: Arc<ClientConn>,
     pub(crate) members: Arc<Members>,

@@ -19,8 +19,8 @@ use super::{
 /// What a pump holds, at most, beside an item that is larger.
 pub(crate) const PUMP_COST: usize = 2 * PACK_BYTES;
 
-/// Once a source took so long for items that were ready, others run before it is asked for more: the
-/// driver of its connection has what it gave to write.
+/// Once a source took so long for items that were ready, others run before it is asked for more:
+/// the driver of its connection has what it gave to write.
 const LONG: Duration = Duration::from_millis(1);
 
 /// Why not all items were sent.

@@ -1,5 +1,5 @@
-//! How streams of results end whose callbacks do what they should not: panic as they are dropped, or
-//! hold up the thread that they run on.
+//! How streams of results end whose callbacks do what they should not: panic as they are dropped,
+//! or hold up the thread that they run on.
 
 use std::{
     sync::{
@@ -26,7 +26,7 @@ impl Drop for PanicsOnDrop {
     }
 }
 
-/// `bad`: three results, and a panic as it is dropped. `worse`: one result, then nothing, and such a
+/// `ends`: three results, and a panic as it is dropped. Else: one result, then nothing, and such a
 /// panic.
 fn bad(name: &str, ends: bool) -> Callback {
     Callback::streaming(method(name), CallbackOptions::new(), formats(), move |(): (), _| {

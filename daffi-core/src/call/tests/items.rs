@@ -6,15 +6,16 @@ use daffi_wire::FIRST_CALL_WINDOW;
 use futures::{StreamExt, channel::mpsc};
 use tokio::time::advance;
 
+use super::results::TestResults;
 use super::*;
-use crate::call::{ItemSender, Results, SendError};
+use crate::call::{ItemSender, SendError};
 
 /// What a program sends, as it comes to it.
-type Source = mpsc::UnboundedSender<Result<Bytes, String>>;
-type Sent = JoinHandle<Result<String, SendError<String>>>;
+type ItemFeed = mpsc::UnboundedSender<Result<Bytes, String>>;
+type SentItems = JoinHandle<Result<String, SendError<String>>>;
 
 /// A call that was sent, with the source of its items.
-async fn sending(client: &BareClient, conn: &mut BareConn) -> (Source, Sent, Frame) {
+async fn sending(client: &BareClient, conn: &mut BareConn) -> (ItemFeed, SentItems, Frame) {
     let (source, items) = mpsc::unbounded();
     let rpc = client.client.rpc().timeout(AFTER);
     let call = begin(async move { rpc.try_send::<String, _>("f", ("x",), items).await });
@@ -183,7 +184,6 @@ async fn nobody_of_three_takes_items_and_nothing_is_sent() {
 }
 
 type TestSender = ItemSender<Bytes, Single<Opaque>>;
-type TestResults = Results<Bytes, Single<Opaque>>;
 
 async fn duplex(client: &BareClient, conn: &mut BareConn) -> (TestSender, TestResults, Frame) {
     let rpc = client.client.rpc().timeout(AFTER);

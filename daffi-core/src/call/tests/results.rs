@@ -8,7 +8,7 @@ use tokio::time::advance;
 use super::*;
 use crate::call::Results;
 
-type TestResults = Results<Bytes, Single<Opaque>>;
+pub(super) type TestResults = Results<Bytes, Single<Opaque>>;
 
 fn asked(client: &BareClient) -> JoinHandle<Result<TestResults, CallError>> {
     let rpc = client.client.rpc().timeout(AFTER);

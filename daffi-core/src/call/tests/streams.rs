@@ -9,10 +9,10 @@ use super::*;
 use crate::error::StreamError;
 
 type Chunks = mpsc::UnboundedSender<Bytes>;
-type Sent = JoinHandle<Result<u64, StreamError>>;
+type SentChunks = JoinHandle<Result<u64, StreamError>>;
 
 /// A stream with so many chunks unacknowledged, at most; 0: nobody acknowledges them.
-fn streaming(client: &BareClient, window: usize) -> (Chunks, Sent) {
+fn streaming(client: &BareClient, window: usize) -> (Chunks, SentChunks) {
     let (source, chunks) = mpsc::unbounded();
     let sent = match window {
         0 => begin(client.client.stream_nowait().timeout(AFTER).send("f", chunks)),

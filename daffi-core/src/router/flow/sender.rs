@@ -1,5 +1,4 @@
-//! What one member of a Router sends: calls, and its nowait traffic as far as each receiver takes
-//! it.
+//! What one member of a Router sends: calls, and its nowait traffic as each receiver takes it.
 
 use std::sync::{
     Arc,
