@@ -85,6 +85,8 @@ const ABOVE: &[(&str, &[&str])] = &[
     ),
     ("serve::layers", &["conn", "serve::reply", "serve::request", "serve::callback", "serve::dispatch"]),
     ("serve::run", &["conn", "data", "serve"]),
+    // A node without sockets, for tests.
+    ("serve::bare", &["conn", "serve"]),
     ("serve", &["serve"]),
     ("client", &["session", "conn", "data", "serve"]),
     ("call", &["session", "conn", "data", "client"]),

@@ -227,7 +227,11 @@ mod tests {
         for _ in 0..CONNECTIONS {
             slow.push(ask(to, "/slow").await);
         }
-        asked.acquire_many((PAGES + CONNECTIONS) as u32).await.expect("it is open").forget();
+        asked
+            .acquire_many(u32::try_from(PAGES + CONNECTIONS).expect("there are few"))
+            .await
+            .expect("it is open")
+            .forget();
         let mut answer = String::new();
         ask(to, "/livez").await.read_to_string(&mut answer).await.expect("it is answered");
         assert!(answer.ends_with("ok"), "{answer}");
