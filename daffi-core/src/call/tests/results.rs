@@ -61,7 +61,7 @@ async fn one_that_reads_slowly_lets_no_more_come_than_it_has_room_for() {
     let (client, mut conn) = routed(&["w"]);
     let (mut results, sent) = begun(&client, &mut conn).await;
     let large = vec![7; 10_000];
-    let many = (u64::from(FIRST_CALL_WINDOW) / data_cost(large.len())) as usize;
+    let many = usize::try_from(u64::from(FIRST_CALL_WINDOW) / data_cost(large.len())).expect("a window is small");
     (0..many).for_each(|_| conn.handle(item(&sent, "w", &large)));
     assert!(credits(taken(&mut conn).await).is_empty(), "nothing was read");
     for _ in 0..many {

@@ -78,7 +78,7 @@ async fn what_is_given_up_in_line_or_on_a_killed_node_does_not_run_and_is_counte
 async fn behind_a_layer_a_function_runs_on_after_its_caller_and_keeps_its_worker() {
     let desk = Arc::new(Desk::default());
     let callbacks = vec![desk.blocks("b", CallbackOptions::new()), desk.quick("q", CallbackOptions::new())];
-    let node = BareNode::layered(1, callbacks, |callbacks| crate::serve::CallbackService::from_service(callbacks));
+    let node = BareNode::layered(1, callbacks, crate::serve::CallbackService::from_service);
     let (mut a, mut b) = (node.caller("a"), node.caller("b"));
     let [runs] = a.call([("b", "runs")]);
     until(|| !desk.log_is_empty()).await;
