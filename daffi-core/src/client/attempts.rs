@@ -41,8 +41,7 @@ pub(super) struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
-    /// `floor`: how long one has the floor, and says HANDSHAKE, while others wait that never had
-    /// it.
+    /// `floor`: how long one has the floor, and says HANDSHAKE, while others wait that hurry it.
     pub(super) fn new(
         shared: &'a Arc<ClientCore>,
         ends: &'a Ends,

@@ -170,7 +170,8 @@ pub struct ClientStats {
     pub held_bytes: usize,
     /// The budget, in bytes.
     pub budget_bytes: usize,
-    /// Requests of others that ran no callback: it is not exposed here, or the node stops.
+    /// Requests of others that ran no callback: it is not exposed here, the node stops, there is no
+    /// room, or the request cannot be read.
     pub refused_calls: u64,
     /// Each callback that it called with an answer, by receiver and name. At most 1 000 are counted
     /// each for itself; the rest stands at the end, as `other`. The first 64 calls of each are

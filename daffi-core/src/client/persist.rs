@@ -52,6 +52,8 @@ pub(super) async fn persist(
             biased;
             (at, made) = attempts.next_end() => match made {
                 Ok(conn) => {
+                    // Another attempt may have failed after this one showed its connection.
+                    shared.set_last_failure(None);
                     schedule.note_connected(at);
                     return Some(conn);
                 }

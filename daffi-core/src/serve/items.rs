@@ -126,7 +126,8 @@ impl Items {
 pub(super) fn take_place(request: &Request) -> Result<Option<StreamPlace>, RemoteError> {
     let context = request.context();
     let (call, most) = (context.call(), context.node().config.max_streams);
-    if call.data().is_some_and(|data| data.outflow().is_some()) {
+    let goes_as_list = request.wants_reply && call.data().is_none_or(|data| data.outflow().is_none());
+    if !goes_as_list {
         return Ok(None);
     }
     let place = StreamPlace::one_of(&call.caller.streams, most);

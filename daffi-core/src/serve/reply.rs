@@ -1,6 +1,9 @@
 //! What answers a call, and its way to the caller.
 
-use std::any::Any;
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use bytes::Bytes;
 use daffi_serde::RemoteError;
@@ -156,6 +159,8 @@ impl ReplyTo {
     /// Begins to answer by what goes on after that. What nobody waits for is not begun.
     fn begin(self, context: &Context, method: &str, reply: Reply, turn: Option<&mut Turn>) {
         if !self.wants_reply || context.is_cancelled() {
+            // A panic of what is dropped here is nobody's answer, and must not end the connection.
+            drop(catch_unwind(AssertUnwindSafe(|| drop(reply.content))));
             return;
         }
         match reply.content {

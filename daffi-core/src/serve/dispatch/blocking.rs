@@ -122,8 +122,12 @@ impl Job {
 
     /// It does not run, because nobody waits for it.
     pub(super) fn give_up(self) {
-        if let Delivery::Direct(_) = self.delivery {
-            self.arrival.request.callback.counts.lose();
+        let Self { arrival: Arrival { request, .. }, delivery } = self;
+        let callback = Arc::clone(&request.callback);
+        drop(request);
+        match delivery {
+            Delivery::Direct(_) => callback.counts.lose(),
+            delivery @ Delivery::Future(_) => delivery.send(&callback, Reply::not_run()),
         }
     }
 

@@ -128,10 +128,12 @@ class AsyncApplication:
         """Of what the node had on the loop, once it has ended or nobody waits for that."""
         if runner is not None:
             runner.close()
-        events, self._events = self._events, self._events.renewed()
-        events.close()
-        self._ending = None
-        self._ended()
+        try:
+            events, self._events = self._events, self._events.renewed()
+            events.close()
+        finally:
+            self._ending = None
+            self._ended()
 
     def _stop_by_signal(self: Any) -> None:
         # The loop runs no more, but what the program does to end it.
