@@ -143,7 +143,9 @@ pub(crate) fn translate(
         }
         // What a callback of 3.0.1 raises may be a refusal of a call that it made itself.
         (false, true) if frame.kind() == Kind::Error => {
-            frame.clone().into_level_four().of_callback(&shared.server.config.limits).map(Some).map_err(unreadable)
+            let error = frame.clone().into_level_four();
+            // One as large as a frame may be has no room for more, and is no refusal.
+            Ok(Some(error.clone().of_callback(&shared.server.config.limits).unwrap_or(error)))
         }
         (false, true) => Ok(Some(frame.clone().into_level_four())),
         (true, true) | (false, false) => Ok(None),

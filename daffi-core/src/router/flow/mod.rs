@@ -39,7 +39,7 @@ pub(crate) struct RoutedFlow {
     pub(crate) is_announced: bool,
     /// The place in the line before its receiver.
     pub(crate) lined: Option<Lined>,
-    /// It goes on when its receiver has taken what waits for it.
+    /// It goes on when it is not much any more that waits for its receiver.
     pub(crate) awaits_room: bool,
     /// What stands in the place of a receiver that knows nothing of credit.
     pub(crate) local: Option<Local>,

@@ -1,4 +1,4 @@
-//! Who waits until a receiver has taken most of what waits to be written to it.
+//! Who waits until it is not much any more that waits to be written to a receiver.
 //!
 //! Credit bounds what one sender has on its way to one receiver by what that says it has worked
 //! off. Of many senders together, and of a receiver whose word is not true, it bounds nothing: so
@@ -44,13 +44,20 @@ impl Sender {
     /// `awaits_room` then, goes on when there is some.
     ///
     /// What goes by [`GoesBy::Credit`] may not wait for long, and has the whole share of the
-    /// receiver, as calls have.
+    /// receiver, as calls have. So has what is left of a member that has gone, which nothing but
+    /// what lies in outboxes keeps. All else of a flow that waits does so until it has its turn:
+    /// whoever has requests before the receiver hears first that one was written, and would leave
+    /// nothing to the others.
     pub(crate) fn finds_room(
         self: &Arc<Self>,
         awaits_room: &mut bool,
         receiver: &Arc<Peer>,
         (cost, by): (u64, GoesBy),
     ) -> bool {
+        let by = if self.peer.voice.is_silent() { GoesBy::Credit } else { by };
+        if *awaits_room && by != GoesBy::Credit {
+            return false;
+        }
         let outbox = &receiver.conn.outbox;
         let finds = !outbox.holds_much()
             || by == GoesBy::Credit && outbox.account().admits(usize::try_from(cost).unwrap_or(usize::MAX));
@@ -82,7 +89,7 @@ impl Sender {
 }
 
 impl Peer {
-    /// This member has taken most of what waited for it: those go on whose requests waited for
+    /// It is not much any more that waits for this member: those go on whose requests waited for
     /// that, one after another, as far as there is room.
     pub(crate) fn let_those_go_on_who_await_room(self: &Arc<Self>) {
         // Whoever finds too little stands in line anew, behind the others.
