@@ -36,6 +36,8 @@ pub(crate) struct AbsentCallers {
     order: VecDeque<(NodeName, u64)>,
     departures: u64,
     bytes: usize,
+    /// Some were forgotten for want of room, so that what is said of their calls may meet new ones.
+    has_forgotten: bool,
     /// What counts them.
     account: Arc<Account>,
 }
@@ -55,6 +57,7 @@ impl AbsentCallers {
             order: VecDeque::new(),
             departures: 0,
             bytes: 0,
+            has_forgotten: false,
             account,
         }
     }
@@ -67,6 +70,7 @@ impl AbsentCallers {
         drop(self.take(name));
         let bytes = cost(name, &calls);
         while !self.has_room(bytes) {
+            self.has_forgotten = true;
             let Some((first, departure)) = self.order.pop_front() else {
                 // Others hold what there is: a late answer may meet a new call of the name.
                 return tracing::warn!(calls = calls.len(), "no room for the open calls of a caller that left");
@@ -92,6 +96,11 @@ impl AbsentCallers {
         self.order.push_back((name.clone(), departure));
         self.callers.insert(name.clone(), AbsentCaller { calls, departure, bytes });
         self.count(self.bytes + bytes);
+    }
+
+    /// Whether what an honest receiver says of a call may be about one that was forgotten here.
+    pub(crate) const fn has_forgotten(&self) -> bool {
+        self.has_forgotten
     }
 
     fn has_room(&self, bytes: usize) -> bool {
@@ -223,6 +232,7 @@ mod tests {
         absent.keep(&name("caller"), open());
         assert_eq!(absent.take(&name("caller")).len(), 2);
         assert_eq!((absent.bytes, absent.account.held_bytes(), absent.by_receiver.len()), (0, 0, 0));
+        assert!(!absent.has_forgotten());
     }
 
     /// Names may be long, and each may have left one call: what they take counts, and the newest
@@ -239,6 +249,7 @@ mod tests {
             assert!(absent.bytes > most / 4, "{} of {most}", absent.bytes);
             assert_eq!(absent.take(&name(&format!("{:09000}", 9_999))).len(), 2, "the newest");
             assert_eq!(absent.take(&name(&format!("{:09000}", 0))).len(), 0, "the first");
+            assert!(absent.has_forgotten());
             absent.end_receiver(10);
             absent.end_receiver(11);
             assert_eq!((absent.bytes, absent.account.held_bytes(), absent.callers.len()), (0, 0, 0));
