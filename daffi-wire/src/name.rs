@@ -56,7 +56,7 @@ macro_rules! name_type {
 
 name_type! {
     /// The name of a node (`app_name`), checked: not empty, no `|`, not over-long. Only
-    /// [`unnamed`](Self::unnamed) is empty.
+    /// [`empty`](Self::empty) is empty.
     ///
     /// Commas, blanks, quotes and line feeds work in 3.0.1 and are allowed
     /// ([protocol, 2.1](crate::protocol#2.1)).

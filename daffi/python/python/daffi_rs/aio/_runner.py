@@ -243,6 +243,8 @@ class LoopEvents:
         self._handlers: dict[str, list[Any]] = {"added": [], "removed": []}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._news: deque[tuple[str, Any, str]] = deque()
+        self._goes_on = False
 
     def add(self, kind: str, handler: Any) -> None:
         """Tells a handler, from now on."""
@@ -282,13 +284,31 @@ class LoopEvents:
         self.desk.close()
 
     def _heard(self) -> None:
-        for kind, _, member in self.desk.take_all():
-            for handler in list(self._handlers.get(kind, ())):
-                try:
-                    result = handler(member)
-                    if asyncio.iscoroutine(result):
-                        task = asyncio.get_running_loop().create_task(result)
-                        self._tasks.add(task)
-                        task.add_done_callback(self._tasks.discard)
-                except Exception:
-                    complain(log.error, "a handler of members failed")
+        self._news.extend(self.desk.take_all())
+        if not self._goes_on:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._goes_on = False
+        while self._news:
+            kind, _, member = self._news.popleft()
+            begins = [self._begin(handler, member) for handler in list(self._handlers.get(kind, ()))]
+            if any(begins) and self._news:
+                # Handlers begin in the order of the news: those of the next behind these tasks.
+                self._goes_on = True
+                asyncio.get_running_loop().call_soon(self._tell)
+                return
+
+    def _begin(self, handler: Any, member: str) -> bool:
+        """Whether it begins on the loop, and not at once."""
+        try:
+            result = handler(member)
+            if not asyncio.iscoroutine(result):
+                return False
+            task = asyncio.get_running_loop().create_task(result)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        except Exception:
+            complain(log.error, "a handler of members failed")
+            return False
+        return True
