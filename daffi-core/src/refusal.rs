@@ -8,6 +8,9 @@ use crate::error::{ANY_MEMBER, CallError};
 /// The module of refusals. No class of a callback's error bears it.
 const MODULE: &str = "daffi";
 
+/// The module of what callbacks pass on of calls that they made and that were refused.
+const PASSED_ON: &str = "daffi.passed_on";
+
 /// What to do where the receiver takes no arguments one by one.
 pub(crate) const AS_A_LIST: &str = "send them as a list, or with stream()";
 
@@ -90,6 +93,12 @@ impl Refusal {
     /// The refusal that an error is.
     pub(crate) fn of(error: &RemoteError) -> Option<Self> {
         if error.module == MODULE { Self::of_class(&error.class) } else { None }
+    }
+
+    /// The error of a callback: one that it passes on refused a call of its own, and not the call
+    /// that it fails.
+    pub(crate) fn none_of(error: RemoteError) -> RemoteError {
+        if Self::of(&error).is_some() { error.in_module(PASSED_ON) } else { error }
     }
 
     pub(crate) fn error(self, message: impl Into<String>) -> RemoteError {

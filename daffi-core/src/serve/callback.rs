@@ -21,7 +21,7 @@ use super::{
     reply::Reply,
     request::Request,
 };
-use crate::{error::CallError, stats::RunCounts};
+use crate::{error::CallError, refusal::Refusal, stats::RunCounts};
 
 /// How a callback is to be run.
 ///
@@ -156,7 +156,7 @@ impl Callback {
                 Ok(value) => request.reply(&value, &formats),
                 Err(error) => Reply::error(error),
             },
-            Err(error) => Reply::error(error),
+            Err(error) => Reply::refused(error),
         };
         Self::new(name, options, Run::Plain(Box::new(run)), Some(bound))
     }
@@ -182,7 +182,7 @@ impl Callback {
         let run = move |mut request: Request| -> BoxFuture<'static, Reply> {
             let (params, memory) = match bind::<F, P>(&mut request, &formats) {
                 Ok(bound) => bound,
-                Err(error) => return Box::pin(std::future::ready(Reply::error(error))),
+                Err(error) => return Box::pin(std::future::ready(Reply::refused(error))),
             };
             let (future, formats) = (function(params, &request.context), formats.clone());
             // The arguments were read into the function's own types: the read buffer is free.
@@ -192,7 +192,7 @@ impl Callback {
                 drop(memory);
                 match result {
                     Ok(value) => request.reply(&value, &formats),
-                    Err(error) => Reply::error(error),
+                    Err(error) => Reply::refused(error),
                 }
             })
         };
@@ -222,10 +222,10 @@ impl Callback {
             let run = || {
                 let place = items::take_place(&request)?;
                 let (params, _memory) = bind::<F, P>(&mut request, &formats)?;
-                let stream = function(params, &request.context)?;
+                let stream = function(params, &request.context).map_err(Refusal::none_of)?;
                 Ok(Items::new(stream, request.without_body(), formats.clone(), place))
             };
-            run().map_or_else(Reply::error, Reply::items)
+            run().map_or_else(Reply::refused, Reply::items)
         };
         Self::new(name, options, Run::Plain(Box::new(run)), Some(bound))
     }
@@ -251,7 +251,7 @@ impl Callback {
                 items::take_place(&request).and_then(|place| Ok((bind::<F, P>(&mut request, &formats)?, place)));
             let ((params, memory), place) = match bound {
                 Ok(bound) => bound,
-                Err(error) => return Box::pin(std::future::ready(Reply::error(error))),
+                Err(error) => return Box::pin(std::future::ready(Reply::refused(error))),
             };
             let (future, formats) = (function(params, &request.context), formats.clone());
             let request = request.without_body();
@@ -260,7 +260,7 @@ impl Callback {
                 drop(memory);
                 match result {
                     Ok(stream) => Reply::items(Items::new(stream, request, formats, place)),
-                    Err(error) => Reply::error(error),
+                    Err(error) => Reply::refused(error),
                 }
             })
         };
@@ -365,11 +365,11 @@ async fn run_to_end<T>(
     options: CallbackOptions,
 ) -> Result<T, RemoteError> {
     if !(options.drop_when_cancelled && request.wants_reply) {
-        return future.await;
+        return future.await.map_err(Refusal::none_of);
     }
     tokio::select! {
         biased;
-        result = future => result,
+        result = future => result.map_err(Refusal::none_of),
         () = request.context.cancelled() => Err(request.expired_error("ended: it was dropped")),
     }
 }

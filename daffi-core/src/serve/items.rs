@@ -215,7 +215,8 @@ where
         let filled = pack.fill(|out| {
             stream.as_mut().poll_next(cx).map(|next| {
                 next.map(|item| {
-                    write_item(formats, request.format(), &item?, out).map_err(|error| unwritable(request, &error))
+                    let item = item.map_err(Refusal::none_of)?;
+                    write_item(formats, request.format(), &item, out).map_err(|error| unwritable(request, &error))
                 })
             })
         });
@@ -228,7 +229,7 @@ where
         Box::pin(async move {
             match gather(stream, &request, &formats).await {
                 Ok(list) => request.reply(&list, &formats),
-                Err(error) => Reply::error(error),
+                Err(error) => Reply::refused(error),
             }
         })
     }
@@ -242,7 +243,7 @@ async fn gather<T: Serialize + 'static>(
     let mut memory = request.context().conn().data_account().charge(0);
     let (mut list, mut item, mut bytes, mut stint) = (Vec::new(), BytesMut::new(), 0, Stint::default());
     while let Some(value) = poll_fn(|cx| stint.time(|| stream.as_mut().poll_next(cx))).await {
-        let value = value?;
+        let value = value.map_err(Refusal::none_of)?;
         item.clear();
         write_item(formats, request.format(), &value, &mut item).map_err(|error| unwritable(request, &error))?;
         bytes += item.len() + size_of::<T>();

@@ -86,9 +86,15 @@ impl Reply {
         matches!(self.content, Content::NotRun)
     }
 
-    /// A failure; what a layer answers in the callback's place.
+    /// A failure; what a layer answers in the callback's place. What refused another call, and is
+    /// passed on, refuses not this one: it has the module `daffi.passed_on` then.
     #[must_use]
-    pub const fn error(error: RemoteError) -> Self {
+    pub fn error(error: RemoteError) -> Self {
+        Self::refused(Refusal::none_of(error))
+    }
+
+    /// A failure that may say that the callback did not run.
+    pub(crate) const fn refused(error: RemoteError) -> Self {
         Self::of(Content::Failed(error))
     }
 

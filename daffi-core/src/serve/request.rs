@@ -102,7 +102,7 @@ impl Request {
 
     fn check_deadline(&self) -> Result<(), Reply> {
         if self.context.read_extensions.is_expired() {
-            return Err(Reply::error(self.expired_error("began: it did not run")));
+            return Err(Reply::refused(self.expired_error("began: it did not run")));
         }
         Ok(())
     }
@@ -242,7 +242,7 @@ impl Request {
         }
         match self.encode(Kind::Response, self.format, |out| formats.encode_result(self.format, value, out)) {
             Ok(reply) => reply,
-            Err(error) => Reply::error(error),
+            Err(error) => Reply::refused(error),
         }
     }
 

@@ -1,16 +1,24 @@
 //! Errors that look as refusals of a call and are none.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
-use daffi_core::CallError;
+use daffi_core::{CallError, Callback, CallbackOptions};
+use daffi_serde::RemoteError;
 use daffi_transport::Endpoint;
 use daffi_wire::{CallId, Kind};
+use futures::{StreamExt, stream};
 use tokio::time::timeout;
 
 use crate::{
     level_three::{Server, connect},
     peer::Peer,
-    support::{client, router},
+    support::{client, formats, method, router, worker},
 };
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -58,6 +66,56 @@ async fn what_a_callback_of_3_0_1_passes_on_refuses_no_call_of_it() {
         let (failed, ()) = tokio::join!(soon(call.results::<()>("outer", ())), fail_next(&mut worker, class));
         let failed = failed.unwrap_err();
         assert!(matches!(&failed, CallError::Remote { error, .. } if error.class == class), "{failed:?}");
+    }
+}
+
+/// Whatever the callback is, and whether its results go one by one or as a list.
+#[tokio::test]
+async fn what_a_callback_of_ours_passes_on_refuses_no_call_of_it() {
+    let ran = Arc::new(AtomicUsize::new(0));
+    let options = CallbackOptions::new;
+    let fails = |class: &str| RemoteError::new(class, "inner did not run").in_module("daffi");
+    let begin = |ran: &Arc<AtomicUsize>| {
+        let ran = Arc::clone(ran);
+        move || ran.fetch_add(1, SeqCst)
+    };
+    let [a, b, c, d] = [(); 4].map(|()| begin(&ran));
+    let callbacks = vec![
+        Callback::plain(method("plain"), options(), formats(), move |(class,): (String,), _| {
+            a();
+            Err::<(), _>(fails(&class))
+        }),
+        Callback::asynchronous(method("asynchronous"), options(), formats(), move |(class,): (String,), _| {
+            b();
+            async move { Err::<(), _>(fails(&class)) }
+        }),
+        Callback::streaming(method("streaming"), options(), formats(), move |(class,): (String,), _| {
+            c();
+            Err::<stream::Empty<Result<u64, _>>, _>(fails(&class))
+        }),
+        Callback::streaming(method("item"), options(), formats(), move |(class,): (String,), _| {
+            d();
+            Ok(stream::iter([Err::<u64, _>(fails(&class))]))
+        }),
+    ];
+    let methods: Vec<String> = callbacks.iter().map(|callback| callback.name().to_string()).collect();
+    let (_router, at) = router();
+    let _worker = worker(&at, "w", callbacks).await;
+    let caller = client(&at, "caller").await;
+    soon(caller.wait_for_members(&["w"], None)).await.unwrap();
+    let call = caller.rpc().timeout(Duration::from_secs(50)).wait_for_receiver();
+    let mut calls = 0;
+    for (name, class) in methods.iter().flat_map(|name| PASSED_ON.map(|class| (name, class))) {
+        let one = soon(call.call::<()>(name, (class,))).await.unwrap_err();
+        let many = match soon(call.results::<()>(name, (class,))).await {
+            Ok(mut results) => soon(results.next()).await.unwrap().unwrap_err(),
+            Err(error) => error,
+        };
+        calls += 2;
+        for failed in [one, many] {
+            assert!(matches!(&failed, CallError::Remote { error, .. } if error.class == class), "{name}: {failed:?}");
+        }
+        assert_eq!(ran.load(SeqCst), calls, "{name} and {class}: each ran once");
     }
 }
 

@@ -117,7 +117,7 @@ impl Job {
         let Self { arrival: Arrival { request, .. }, delivery } = self;
         let callback = Arc::clone(&request.callback);
         drop(request);
-        delivery.send(&callback, Reply::error(Refusal::Overloaded.error(text)));
+        delivery.send(&callback, Reply::refused(Refusal::Overloaded.error(text)));
     }
 
     /// It does not run, because nobody waits for it.
