@@ -51,7 +51,7 @@ impl Failure {
         if json {
             output::complain_in_json(&sentence, code)
         } else {
-            output::complain(&sentence)
+            output::complain(&sentence, code)
         }
         code
     }

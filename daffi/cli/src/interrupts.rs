@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM, heard from the start: they end every command, whatever it waits for.
+//! Ctrl-C and SIGTERM, heard from the start: they end every command, whatever it waits for, and
+//! the end of its terminal ends all but nodes, which hear of that themselves.
 
 use std::{
     io, process,
@@ -10,12 +11,12 @@ use std::{
 };
 
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal as Heard, SignalKind, signal},
     sync::watch,
     task::AbortHandle,
 };
 
-use crate::failure::Failure;
+use crate::{failure::Failure, signals};
 
 /// How long a command may take to end after a signal. A command that takes longer waits for a
 /// reader of stdout, or has much left to do.
@@ -55,13 +56,16 @@ pub(crate) struct Interrupts {
 }
 
 impl Interrupts {
-    /// Hears signals from now on. A second wish ends the process at once, and so does the first
-    /// when the process has not ended a second later.
+    /// Hears signals from now on; of `is_node`, those that end a node. A second wish ends the
+    /// process at once, and so does the first when the process has not ended a second later.
     ///
     /// # Panics
     /// Outside a runtime.
-    pub(crate) fn listen() -> io::Result<Self> {
+    pub(crate) fn listen(is_node: bool) -> io::Result<Self> {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        // Who was started by `nohup` outlives its terminal.
+        let hears_hangup = !is_node && !signals::is_hangup_ignored();
+        let mut hangup = hears_hangup.then(|| signal(SignalKind::hangup())).transpose()?;
         let (told, first) = watch::channel(None);
         let tell = told.clone();
         let is_content = Arc::<AtomicBool>::default();
@@ -82,6 +86,7 @@ impl Interrupts {
                 let signal = tokio::select! {
                     Some(()) = interrupt.recv() => Signal::INTERRUPT,
                     Some(()) = terminate.recv() => Signal::TERMINATE,
+                    Some(()) = next(&mut hangup) => Signal::HANGUP,
                     Ok(()) = is_late.changed() => tell.borrow().unwrap_or(Signal::INTERRUPT),
                     else => return,
                 };
@@ -123,6 +128,18 @@ impl Interrupts {
         }
     }
 
+    /// As [`cut`](Self::cut). The command says what was given up, unless it is content by then.
+    pub(crate) async fn cut_noting<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+        note: impl FnOnce() -> String,
+    ) -> Result<T, Failure> {
+        self.cut(work).await.map_err(|failure| match failure {
+            Failure::Interrupted(signal) => Failure::Cancelled(signal, note()),
+            other => other,
+        })
+    }
+
     /// From now on a signal is how the command ends in order: it does what it was asked to until
     /// then.
     pub(crate) fn be_content(&self) {
@@ -137,5 +154,13 @@ impl Interrupts {
     /// Lets what follows the first signal take its time: a node ends in order.
     pub(crate) fn be_patient(&self) {
         self.deadline.abort();
+    }
+}
+
+/// The next signal of this kind, if it is listened for.
+async fn next(heard: &mut Option<Heard>) -> Option<()> {
+    match heard {
+        Some(heard) => heard.recv().await,
+        None => std::future::pending().await,
     }
 }

@@ -60,6 +60,8 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 #[must_use]
 pub fn run(args: Vec<OsString>) -> u8 {
     let held = Held::begin();
+    // What is refused is told in the form of the log.
+    output::set_log_in_json(settings::log_in_json(&args));
     let given = match settings::parse(&args) {
         Ok(given) => given,
         Err(Refused::Usage(error)) => return wrong_usage::report(&error, args.into_iter().skip(1)),

@@ -9,6 +9,8 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::output;
+
 /// Bytes that wait for a reader who is slow or gone. As many again are with the thread that writes.
 const ROOM: usize = 1 << 20;
 
@@ -101,7 +103,8 @@ impl Pipe {
             // A file that is closed for good takes nothing, and whatever comes is lost then.
             let _unread = file.write_all(&lines);
             if dropped > 0 {
-                let _unread = writeln!(file, "{dropped} lines of the log were dropped: nobody read it fast enough");
+                let note = format!("{dropped} lines of the log were dropped: nobody read it fast enough");
+                let _unread = file.write_all(&output::note_line(&note));
             }
             let _unread = file.flush();
             self.queue.lock().writing = false;

@@ -3,7 +3,10 @@
 use std::{
     io::{self, BufWriter, IsTerminal, Write},
     os::fd::AsFd,
-    sync::LazyLock,
+    sync::{
+        LazyLock,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -13,13 +16,26 @@ use daffi::Shown;
 use serde::Serialize;
 use tokio::{io::Interest, net::unix::pipe::Sender};
 
-use crate::{escaped, failure::Failure, lossy::Lossy};
+use crate::{escaped, failure::Failure, logging, lossy::Lossy};
 
 /// Columns of a terminal that does not say how many it has.
 const COLUMNS: u16 = 80;
 
 /// Everything for stderr goes through it, in order. `None`: there is no thread to be had.
 static STDERR: LazyLock<Option<Lossy>> = LazyLock::new(|| Lossy::new(io::stderr()).ok());
+
+/// Whether all lines on stderr are JSON, as those of the log are.
+static LOG_IN_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Says whether the log is in JSON, which whatever else is written to stderr is then, too.
+pub(crate) fn set_log_in_json(is_so: bool) {
+    LOG_IN_JSON.store(is_so, Ordering::Relaxed);
+}
+
+/// Whether the log is in JSON.
+pub(crate) fn is_log_in_json() -> bool {
+    LOG_IN_JSON.load(Ordering::Relaxed)
+}
 
 /// Writes a line to stdout as it is.
 pub(crate) fn answer(text: &str) -> io::Result<()> {
@@ -82,8 +98,12 @@ pub(crate) async fn await_closed() {
     }
 }
 
-/// Writes `error:` and a sentence to stderr.
-pub(crate) fn complain(sentence: &str) {
+/// Writes `error:` and a sentence to stderr, or both and the exit code as a line of a log in JSON.
+pub(crate) fn complain(sentence: &str, code: u8) {
+    if is_log_in_json() {
+        let _unread = stderr().write_all(&logging::json_line("ERROR", &show(sentence), Some(code)));
+        return;
+    }
     let text = on_lines(&format!("error: {}", show(sentence)));
     let text = text.strip_prefix("error:").unwrap_or(&text);
     let red = if is_coloured() { Style::new().bold().fg_color(Some(AnsiColor::Red.into())) } else { Style::new() };
@@ -106,7 +126,15 @@ pub(crate) fn complain_in_json(sentence: &str, code: u8) {
 
 /// Writes a note to stderr.
 pub(crate) fn tell(note: &str) {
-    write_err(&format!("{}\n", on_lines(note)));
+    let _unread = stderr().write_all(&note_line(note));
+}
+
+/// A note as a line for stderr.
+pub(crate) fn note_line(note: &str) -> Vec<u8> {
+    match is_log_in_json() {
+        true => logging::json_line("WARN", note, None),
+        false => format!("{}\n", on_lines(note)).into_bytes(),
+    }
 }
 
 /// Writes a line to stderr. It is no reason to fail that nobody reads it.

@@ -15,26 +15,33 @@ impl FromStr for Seconds {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let seconds = match text.parse::<f64>() {
-            Ok(seconds) => seconds,
-            Err(_) => humantime::parse_duration(text)
-                .map_err(|_| {
-                    "a number of seconds such as 30 or 0.5 is expected, or a time such as 200ms or 2min".to_owned()
-                })?
-                .as_secs_f64(),
-        };
-        if !(0.0..=LONGEST).contains(&seconds) {
-            return Err(format!("a time from 0 to {LONGEST} s is expected"));
+        match seconds(text)? {
+            seconds if (0.0..=LONGEST).contains(&seconds) => Ok(Self(Duration::from_secs_f64(seconds))),
+            _ => Err(format!("a time from 0 to {LONGEST} s is expected")),
         }
-        Ok(Self(Duration::from_secs_f64(seconds)))
+    }
+}
+
+/// Reads seconds, which may be any number here.
+fn seconds(text: &str) -> Result<f64, String> {
+    let (sign, time) = text.strip_prefix('-').map_or((1.0, text), |time| (-1.0, time));
+    match (text.parse(), humantime::parse_duration(time)) {
+        (Ok(seconds), _) => Ok(seconds),
+        (_, Ok(time)) => Ok(sign * time.as_secs_f64()),
+        _ => Err("a number of seconds such as 30 or 0.5 is expected, or a time such as 200ms or 2min".to_owned()),
     }
 }
 
 /// Reads a time that is over at some time, but not at once.
 pub(crate) fn more_than_none(text: &str) -> Result<Seconds, String> {
-    match text.parse()? {
-        Seconds(Duration::ZERO) => Err("it must be more than 0".to_owned()),
-        time => Ok(time),
+    match seconds(text)? {
+        seconds if seconds > LONGEST || seconds.is_nan() => {
+            Err(format!("a time of more than 0 and at most {LONGEST} s is expected"))
+        }
+        seconds => match Duration::try_from_secs_f64(seconds) {
+            Ok(time) if !time.is_zero() => Ok(Seconds(time)),
+            _ => Err("it must be more than 0".to_owned()),
+        },
     }
 }
 
@@ -54,9 +61,9 @@ impl FromStr for Wait {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "none" => Ok(Self(None)),
-            text => match text.parse::<Seconds>()?.0 {
-                Duration::ZERO => Err("0 s are over at once; `none` waits for as long as it takes".to_owned()),
-                after => Ok(Self(Some(after))),
+            text => match more_than_none(text) {
+                Ok(Seconds(after)) => Ok(Self(Some(after))),
+                Err(refusal) => Err(format!("{refusal}; `none` waits for as long as it takes")),
             },
         }
     }
@@ -146,7 +153,15 @@ mod tests {
             let refusal = bad.parse::<Seconds>().unwrap_err();
             assert_eq!(refusal, "a time from 0 to 1000000000 s is expected", "{bad}");
         }
-        assert_eq!(more_than_none("0ms"), Err("it must be more than 0".to_owned()));
+        for bad in ["0ms", "0", "-1", "-1s", "-0", "1e-12", "-inf"] {
+            assert_eq!(more_than_none(bad), Err("it must be more than 0".to_owned()), "{bad}");
+            let refusal = bad.parse::<Wait>().unwrap_err();
+            assert_eq!(refusal, "it must be more than 0; `none` waits for as long as it takes", "{bad}");
+        }
+        for bad in ["nan", "inf", "2e9", "40years"] {
+            let refusal = more_than_none(bad).unwrap_err();
+            assert_eq!(refusal, "a time of more than 0 and at most 1000000000 s is expected", "{bad}");
+        }
         assert_eq!(more_than_none("1ms"), Ok(Seconds(Duration::from_millis(1))));
         for bad in ["0", "-1", "1.5", "many", "18446744073709551616"] {
             assert!(bad.parse::<Count>().unwrap_err().starts_with("a whole number from 1 to "), "{bad}");

@@ -1,13 +1,19 @@
-//! SIGHUP and SIGUSR1, which nodes hear and other commands do not.
+//! SIGHUP and SIGUSR1, which mean more to nodes than to other commands.
 
 use std::{
     convert::Infallible,
+    fs::{self, File},
     io::{self, IsTerminal},
+    time::Duration,
 };
 
 use daffi::transport::blocking;
 use nix::sys::signal::SigSet;
-use tokio::signal::unix::{Signal as Heard, SignalKind, signal};
+use rustix::io::Errno;
+use tokio::{
+    signal::unix::{Signal as Heard, SignalKind, signal},
+    time::{MissedTickBehavior, interval},
+};
 
 use crate::{
     failure::Failure,
@@ -39,12 +45,48 @@ impl Drop for Held {
     }
 }
 
-/// The signals of a node that listens, heard from when it is made.
+/// How often a node looks whether its terminal is still there.
+const TERMINAL_POLL: Duration = Duration::from_secs(5);
+
+/// Whether whoever started this process had it ignore SIGHUP, as `nohup` does. To be asked before
+/// that is listened for.
+pub(crate) fn is_hangup_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    ignored & 1 << (nix::sys::signal::SIGHUP as i32 - 1) != 0
+}
+
+/// The terminal that a process runs in: where its log goes, or what signals its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Terminal {
+    has_log: bool,
+    signals_us: bool,
+}
+
+impl Terminal {
+    /// The terminal as it is now, as far as there is one.
+    fn look() -> Self {
+        // A process that has no file left may have a terminal all the same.
+        let terminal = File::open("/dev/tty").err();
+        let signals_us =
+            terminal.is_none_or(|error| matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)));
+        Self { has_log: io::stderr().is_terminal(), signals_us }
+    }
+
+    /// Whether something of it is not there any more.
+    fn is_gone(self) -> bool {
+        let now = Self::look();
+        self.has_log && !now.has_log || self.signals_us && !now.signals_us
+    }
+}
+
+/// The signals of a node, heard from when it is made.
 pub(crate) struct Signals {
     hangup: Heard,
     tell: Heard,
-    /// Whether a person sees what is logged.
-    on_terminal: bool,
+    /// What ends the node when it is closed. `None`: nothing does.
+    terminal: Option<Terminal>,
 }
 
 impl Signals {
@@ -56,11 +98,9 @@ impl Signals {
     pub(crate) fn listen() -> Result<Self, Failure> {
         let heard =
             |kind| signal(kind).map_err(|error| Failure::Failed(format!("signals cannot be listened for: {error}")));
-        let signals = Self {
-            hangup: heard(SignalKind::hangup())?,
-            tell: heard(SignalKind::user_defined1())?,
-            on_terminal: io::stderr().is_terminal(),
-        };
+        let terminal = (!is_hangup_ignored()).then(Terminal::look).filter(|at| at.has_log || at.signals_us);
+        let signals =
+            Self { hangup: heard(SignalKind::hangup())?, tell: heard(SignalKind::user_defined1())?, terminal };
         let _ok = both().thread_unblock();
         Ok(signals)
     }
@@ -75,10 +115,13 @@ impl Signals {
         reload: impl Fn() -> R,
         tell: impl Fn(),
     ) -> Infallible {
+        let mut look = interval(TERMINAL_POLL);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut was_gone = false;
         loop {
             tokio::select! {
                 Some(()) = self.hangup.recv() => {
-                    if self.on_terminal && !io::stderr().is_terminal() {
+                    if self.terminal.is_some_and(Terminal::is_gone) {
                         interrupts.end_by(Signal::HANGUP);
                     } else {
                         supervisor::tell(News::Reloading);
@@ -89,6 +132,13 @@ impl Signals {
                     }
                 }
                 Some(()) = self.tell.recv() => tell(),
+                // Whoever is left running when its shell ends hears nothing of that, and later
+                // signals are meant for it.
+                _ = look.tick(), if self.terminal.is_some() => {
+                    let is_gone = self.terminal.is_some_and(Terminal::is_gone);
+                    self.terminal.take_if(|_| is_gone && was_gone);
+                    was_gone = is_gone;
+                }
                 else => std::future::pending().await,
             }
         }

@@ -17,7 +17,9 @@ pub(crate) fn report(error: &clap::Error, args: impl Iterator<Item = OsString>) 
     let error = escaped.as_ref().unwrap_or(error);
     let told = match misread(error, &words) {
         Some(failure) => Some(failure),
-        None if error.use_stderr() && (json || steers(error)) => Some(Failure::Usage(sentence(error))),
+        None if error.use_stderr() && (json || output::is_log_in_json() || steers(error)) => {
+            Some(Failure::Usage(sentence(error)))
+        }
         None => None,
     };
     let code = match told {
@@ -57,7 +59,11 @@ fn negative(error: &clap::Error, words: &[String]) -> Option<clap::Error> {
     if error.kind() != ErrorKind::UnknownArgument {
         return None;
     }
-    let is_negative = |word: &str| word.starts_with('-') && word.parse::<f64>().is_ok();
+    // A number, or a time such as -5s.
+    let is_negative = |word: &str| {
+        let behind = word.strip_prefix('-').unwrap_or_default();
+        word.starts_with('-') && word.parse::<f64>().is_ok() || behind.starts_with(|c: char| c.is_ascii_digit())
+    };
     let at = words.windows(2).position(|pair| pair[0].starts_with('-') && is_negative(&pair[1]))?;
     let (before, behind) = (&words[..at], &words[at + 2..]);
     let joined = format!("{}={}", words[at], words[at + 1]);

@@ -106,7 +106,3 @@ impl Peer {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "room_tests.rs"]
-mod tests;

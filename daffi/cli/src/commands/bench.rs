@@ -13,6 +13,7 @@ use self::{
     callers::{Measured, Plan, measure},
     report::{Report, readable},
 };
+use super::no_connection_yet;
 use crate::{
     connection::{Connection, Place},
     failure::Failure,
@@ -117,7 +118,8 @@ fn bytes(size: usize) -> Result<Value, Failure> {
 
 impl Bench {
     pub(crate) async fn run(self, interrupts: &Interrupts) -> Result<(), Failure> {
-        let mut invoked = interrupts.cut(self.invocation.clone().read(&self.place)).await?;
+        let unread = || "nothing was measured: the arguments were still being read".to_owned();
+        let mut invoked = interrupts.cut_noting(self.invocation.clone().read(&self.place), unread).await?;
         if let Some(Size(size)) = self.payload {
             invoked.args.positional.push(bytes(size)?);
         }
@@ -125,7 +127,8 @@ impl Bench {
         let mut clients = Vec::new();
         for number in 1..=connections {
             let connection = if connections > 1 { &self.connection.with_number(number) } else { &self.connection };
-            clients.push(interrupts.cut(connection.caller(&invoked.address)).await?);
+            let unconnected = || format!("nothing was measured: {}", no_connection_yet(&invoked.address));
+            clients.push(interrupts.cut_noting(connection.caller(&invoked.address), unconnected).await?);
         }
         let rpcs = clients.iter().map(|client| {
             let rpc = self.receiver.iter().fold(client.rpc(), |rpc, name| rpc.receiver(name));
@@ -150,7 +153,16 @@ impl Bench {
     fn tell(&self, measured: Measured, ended: Result<(), Failure>) -> Result<(), Failure> {
         let (calls, failed) = (measured.calls(), measured.failed_count());
         if calls + failed == 0 {
-            return ended.and(Err(Failure::Failed("no call began and ended in time: raise --duration".to_owned())));
+            return Err(match ended {
+                Err(Failure::Interrupted(signal)) if measured.elapsed.is_zero() => {
+                    Failure::Cancelled(signal, "nothing was measured: it was ended in its --warm-up".to_owned())
+                }
+                Err(Failure::Interrupted(signal)) => {
+                    Failure::Cancelled(signal, "nothing was measured: no call had ended yet".to_owned())
+                }
+                Err(failure) => failure,
+                Ok(()) => Failure::Failed("no call began and ended in time: raise --duration".to_owned()),
+            });
         }
         let report = Report::new(
             &measured,

@@ -4,11 +4,12 @@ use clap::Args;
 use daffi::{CallError, Cast as CastCall, Shown, Value};
 use serde::{Serialize, ser::SerializeMap};
 
-use super::closing;
+use super::{closing, prepare, until_told};
 use crate::{
     connection::{Connection, Place},
     failure::Failure,
     headers::tell_dropped,
+    interrupts::Interrupts,
     invocation::{ARGUMENTS, Invocation},
     output,
     value::{self, Json},
@@ -56,9 +57,10 @@ pub(crate) struct Cast {
 type Results = BTreeMap<String, Result<Value, CallError>>;
 
 impl Cast {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
-        let invoked = self.invocation.read(&self.place).await?;
-        let client = self.connection.caller(&invoked.address).await?;
+    pub(crate) async fn run(self, interrupts: &Interrupts) -> Result<(), Failure> {
+        let reading = self.invocation.read(&self.place);
+        let (invoked, client) =
+            prepare(interrupts, reading, async |address| self.connection.caller(address).await).await?;
         let cast = client.cast();
         let cast = if self.receivers.is_empty() { cast } else { cast.receivers(&self.receivers) };
         let cast = invoked.serde.into_iter().fold(cast, CastCall::serde);
@@ -66,7 +68,8 @@ impl Cast {
         let cast = if self.wait { cast.wait_for_receiver() } else { cast };
         let cast = invoked.headers.iter().fold(cast, |cast, (key, value)| cast.header(key, value));
         let called = async {
-            let results = cast.call(&invoked.method, invoked.args).await;
+            let given_up = || format!("{} was cancelled; what was answered before is not shown", invoked.method);
+            let results = until_told(interrupts, &client, cast.call(&invoked.method, invoked.args), given_up).await;
             let receivers: Vec<_> = self.receivers.iter().map(String::as_str).collect();
             tell_dropped(&client, &invoked.headers, &invoked.method, &receivers);
             results

@@ -7,6 +7,7 @@ use futures::StreamExt;
 use serde::Serialize;
 
 use crate::{
+    commands::no_connection_yet,
     connection::{Connection, Place},
     failure::Failure,
     interrupts::Interrupts,
@@ -33,7 +34,8 @@ pub(crate) struct Events {
 impl Events {
     pub(crate) async fn run(self, interrupts: &Interrupts) -> Result<(), Failure> {
         let address = self.place.address(self.url.as_deref())?;
-        let client = self.connection.caller(&address).await?;
+        let connecting = self.connection.caller(&address);
+        let client = interrupts.cut_noting(connecting, || no_connection_yet(&address)).await?;
         if client.server_role() == Some(Role::Service) {
             return Err(Failure::Usage(format!("{address} is a service: only a router tells who joins and leaves")));
         }

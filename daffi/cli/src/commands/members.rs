@@ -6,9 +6,13 @@ use serde::Serialize;
 
 use crate::{
     address::Address,
-    commands::top::{self, Sheet, ToldNode, lasting},
+    commands::{
+        no_connection_yet,
+        top::{self, Sheet, ToldNode, lasting},
+    },
     connection::{Connection, Place, others},
     failure::Failure,
+    interrupts::Interrupts,
     output,
     table::{shown_table, table},
 };
@@ -45,9 +49,10 @@ pub(crate) struct Members {
 }
 
 impl Members {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self, interrupts: &Interrupts) -> Result<(), Failure> {
         let address = self.place.address(self.url.as_deref())?;
-        let client = self.connection.looker(&address).await?;
+        let connecting = self.connection.looker(&address);
+        let client = interrupts.cut_noting(connecting, || no_connection_yet(&address)).await?;
         let all = others(&client);
         let known = match self.long {
             true => top::ask_and_read(&client).await.map(|told| told.nodes),

@@ -17,21 +17,26 @@ pub(crate) mod stream;
 pub(crate) mod top;
 pub(crate) mod version;
 
+use std::io;
+
 use daffi::Client;
 
-use crate::{cli::Command, failure::Failure, interrupts::Interrupts, settings::Reloading, suggestion::Explain};
+use crate::{
+    address::Address, cli::Command, failure::Failure, interrupts::Interrupts, invocation::Invoked, settings::Reloading,
+    suggestion::Explain,
+};
 
 /// Runs a command to its end. A router reads its settings by `reloading` again.
 pub(crate) async fn run(command: Command, reloading: Reloading) -> Result<(), Failure> {
-    let unheard = |error| Failure::Failed(format!("signals cannot be listened for: {error}"));
-    let interrupts = Interrupts::listen().map_err(unheard)?;
+    let unheard = |error: io::Error| Failure::Failed(format!("signals cannot be listened for: {error}"));
+    let interrupts = Interrupts::listen(command.is_node()).map_err(unheard)?;
     let ended = match command {
         Command::Call(call) => call.run(&interrupts).await,
-        Command::Cast(cast) => interrupts.cut(cast.run()).await,
-        Command::Nowait(nowait) => interrupts.cut(nowait.run()).await,
-        Command::Stream(stream) => interrupts.cut(stream.run()).await,
-        Command::Members(members) => interrupts.cut(members.run()).await,
-        Command::Top(top) => interrupts.cut(top.run(&interrupts)).await,
+        Command::Cast(cast) => cast.run(&interrupts).await,
+        Command::Nowait(nowait) => nowait.run(&interrupts).await,
+        Command::Stream(stream) => stream.run(&interrupts).await,
+        Command::Members(members) => interrupts.cut(members.run(&interrupts)).await,
+        Command::Top(top) => top.run(&interrupts).await,
         Command::Events(events) => interrupts.cut(events.run(&interrupts)).await,
         Command::Ping(ping) => ping.run(&interrupts).await,
         Command::Bench(bench) => bench.run(&interrupts).await,
@@ -44,9 +49,37 @@ pub(crate) async fn run(command: Command, reloading: Reloading) -> Result<(), Fa
         Command::Version(version) => version.run(),
     };
     match ended {
-        Err(Failure::Interrupted(_)) if interrupts.is_content() => Ok(()),
+        Err(Failure::Interrupted(_) | Failure::Cancelled(..)) if interrupts.is_content() => Ok(()),
         other => other,
     }
+}
+
+/// Reads what is to be called, and connects to call it. A signal that ends either says so.
+pub(crate) async fn prepare(
+    interrupts: &Interrupts,
+    reading: impl Future<Output = Result<Invoked, Failure>>,
+    connect: impl AsyncFnOnce(&Address) -> Result<Client, Failure>,
+) -> Result<(Invoked, Client), Failure> {
+    let unread = || "nothing was called: the arguments were still being read".to_owned();
+    let invoked = interrupts.cut_noting(reading, unread).await?;
+    let unconnected = || format!("{} was not called: {}", invoked.method, no_connection_yet(&invoked.address));
+    let client = interrupts.cut_noting(connect(&invoked.address), unconnected).await?;
+    Ok((invoked, client))
+}
+
+/// Does `work` over a connection until a signal gives it up, which `note` tells.
+pub(crate) async fn until_told<T, E: Explain>(
+    interrupts: &Interrupts,
+    client: &Client,
+    work: impl Future<Output = Result<T, E>>,
+    note: impl FnOnce() -> String,
+) -> Result<T, Failure> {
+    interrupts.cut_noting(async { work.await.map_err(|error| error.explain(client)) }, note).await
+}
+
+/// What is said when a signal ended the command before it was connected.
+pub(crate) fn no_connection_yet(address: &Address) -> String {
+    format!("there was no connection to {address} yet")
 }
 
 /// Does `work` over a connection, and closes it in order whatever comes of that.

@@ -1,11 +1,12 @@
 use clap::Args;
 use daffi::{CastNowait, RpcNowait};
 
-use super::closing;
+use super::{closing, prepare, until_told};
 use crate::{
     connection::{Connection, Place},
     failure::Failure,
     headers::tell_dropped,
+    interrupts::Interrupts,
     invocation::{ARGUMENTS, Invocation},
 };
 
@@ -41,17 +42,20 @@ pub(crate) struct Nowait {
 }
 
 impl Nowait {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
-        let invoked = self.invocation.read(&self.place).await?;
-        let client = self.connection.sender(&invoked.address).await?;
+    pub(crate) async fn run(self, interrupts: &Interrupts) -> Result<(), Failure> {
+        let reading = self.invocation.read(&self.place);
+        let (invoked, client) =
+            prepare(interrupts, reading, async |address| self.connection.sender(address).await).await?;
+        let method = &invoked.method;
         if self.all {
             let cast = invoked.serde.into_iter().fold(client.cast_nowait(), CastNowait::serde);
             let cast = invoked.timeout.into_iter().fold(cast, CastNowait::timeout);
             let cast = if self.wait { cast.wait_for_receiver() } else { cast };
             let cast = invoked.headers.iter().fold(cast, |cast, (key, value)| cast.header(key, value));
             let called = async {
-                let queued = cast.call(&invoked.method, invoked.args).await;
-                tell_dropped(&client, &invoked.headers, &invoked.method, &[]);
+                let given_up = || format!("{method} was given up before it was sent to all");
+                let queued = until_told(interrupts, &client, cast.call(method, invoked.args), given_up).await;
+                tell_dropped(&client, &invoked.headers, method, &[]);
                 queued
             };
             closing(&client, called).await?;
@@ -62,9 +66,10 @@ impl Nowait {
             let rpc = if self.wait { rpc.wait_for_receiver() } else { rpc };
             let rpc = invoked.headers.iter().fold(rpc, |rpc, (key, value)| rpc.header(key, value));
             let called = async {
-                let queued = rpc.call(&invoked.method, invoked.args).await;
+                let given_up = || format!("{method} was given up before it was sent");
+                let queued = until_told(interrupts, &client, rpc.call(method, invoked.args), given_up).await;
                 let receiver: Vec<_> = self.receiver.iter().map(String::as_str).collect();
-                tell_dropped(&client, &invoked.headers, &invoked.method, &receiver);
+                tell_dropped(&client, &invoked.headers, method, &receiver);
                 queued
             };
             closing(&client, called).await?;

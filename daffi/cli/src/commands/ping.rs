@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::{
     address::Address,
+    commands::no_connection_yet,
     connection::{Connection, Place, others},
     failure::Failure,
     interrupts::Interrupts,
@@ -67,7 +68,8 @@ impl Ping {
     pub(crate) async fn run(self, interrupts: &Interrupts) -> Result<(), Failure> {
         let address = self.place.address(self.url.as_deref())?;
         let mut seen = Seen::default();
-        let ended = interrupts.cut(self.measure(&address, &mut seen)).await;
+        let none_yet = || no_connection_yet(&address);
+        let ended = interrupts.cut_noting(self.measure(&address, &mut seen), none_yet).await;
         let Seen { found, times, errors, first_failure } = seen;
         let failed = errors.total();
         if let Some(found) = &found {
@@ -78,7 +80,10 @@ impl Ping {
                 output::answer(&readable(found, &times))?;
             }
         }
-        ended?;
+        match (ended, &found) {
+            (Err(Failure::Cancelled(signal, _)), Some(_)) => return Err(Failure::Interrupted(signal)),
+            (ended, _) => ended?,
+        }
         match first_failure {
             None => Ok(()),
             Some(only) if self.count.0 == 1 => Err(only),

@@ -1,4 +1,4 @@
-use std::{io, path::Path};
+use std::{cell::Cell, io, path::Path};
 
 use clap::Args;
 use daffi::{Bytes, StreamCall, StreamNowait};
@@ -9,11 +9,12 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt},
 };
 
-use super::closing;
+use super::{closing, no_connection_yet, until_told};
 use crate::{
     address::Address,
     connection::{Connection, Place},
     failure::{Failure, not_read},
+    interrupts::Interrupts,
     invocation::{Serde, split},
     output,
     quantity::{Count, Size, Wait},
@@ -77,10 +78,10 @@ struct Sent {
 }
 
 impl Stream {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self, interrupts: &Interrupts) -> Result<(), Failure> {
         let progress = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         let json = self.json;
-        let sent = self.send(&progress).await;
+        let sent = self.send(&progress, interrupts).await;
         // What it showed last stays on the terminal.
         progress.abandon();
         let chunks = sent?;
@@ -90,29 +91,52 @@ impl Stream {
         Ok(())
     }
 
-    async fn send(self, progress: &ProgressBar) -> Result<u64, Failure> {
+    async fn send(self, progress: &ProgressBar, interrupts: &Interrupts) -> Result<u64, Failure> {
         let words = self.first.into_iter().chain(self.second).chain(self.third).collect();
         let (address, words) = split(words, &self.place)?;
         let (method, file) = target(&address, words)?;
-        let mut failed = None;
-        let input = open(&file, progress).await?;
-        let chunks = chunks(input, self.chunk_size.0, progress, &mut failed);
+        let (mut failed, begun) = (None, Cell::new(0));
+        let unopened = || format!("nothing was sent: {file} was still being opened");
+        let input = interrupts.cut_noting(open(&file, progress), unopened).await?;
+        let chunks = chunks(input, self.chunk_size.0, progress, &begun, &mut failed);
+        let unconnected = || format!("nothing was sent: {}", no_connection_yet(&address));
+        let window = if self.nowait { None } else { Some(self.window.0 as u64) };
+        let given_up = || format!("{method} was cancelled: {}", how_far(begun.get(), progress.position(), window));
         let sent = if self.nowait {
-            let client = self.connection.sender(&address).await?;
+            let client = interrupts.cut_noting(self.connection.sender(&address), unconnected).await?;
             let stream = self.receiver.into_iter().fold(client.stream_nowait(), StreamNowait::receiver);
-            closing(&client, stream.serde(self.serde.into()).send(&method, chunks)).await?
+            let sending = stream.serde(self.serde.into()).send(&method, chunks);
+            closing(&client, until_told(interrupts, &client, sending, given_up)).await?
         } else {
-            let client = self.connection.caller(&address).await?;
+            let client = interrupts.cut_noting(self.connection.caller(&address), unconnected).await?;
             let stream = self.receiver.into_iter().fold(client.stream(), StreamCall::receiver);
             let stream = self.timeout.0.into_iter().fold(stream, StreamCall::timeout);
             let stream = stream.serde(self.serde.into()).window(self.window.0);
-            closing(&client, stream.send(&method, chunks)).await?
+            closing(&client, until_told(interrupts, &client, stream.send(&method, chunks), given_up)).await?
         };
         match failed {
             None => Ok(sent),
             Some(error) => Err(Failure::Failed(format!("{file} cannot be read on: {error}; {sent} chunks were sent"))),
         }
     }
+}
+
+/// How far a stream was that is given up. `window`: how many of the last chunks may be
+/// unacknowledged; `None`: nothing tells.
+fn how_far(chunks: u64, bytes: u64, window: Option<u64>) -> String {
+    let sent = match chunks {
+        0 => return "no chunk was sent".to_owned(),
+        1 => format!("1 chunk of {bytes} bytes was sent"),
+        _ => format!("{chunks} chunks, {bytes} bytes in all, were sent"),
+    };
+    let unknown = match window.map(|window| window.min(chunks)) {
+        None => "which of them ran is unknown".to_owned(),
+        Some(1) if chunks == 1 => "whether it ran is unknown".to_owned(),
+        Some(1) => "all but the last ran, and whether that did is unknown".to_owned(),
+        Some(open) if open == chunks => "which of them ran is unknown".to_owned(),
+        Some(open) => format!("all but the last {open} ran, and whether those did is unknown"),
+    };
+    format!("{sent}; {unknown}")
 }
 
 fn target(address: &Address, words: Vec<String>) -> Result<(String, String), Failure> {
@@ -147,11 +171,13 @@ async fn open(file: &str, progress: &ProgressBar) -> Result<Box<dyn AsyncRead + 
     Ok(Box::new(opened))
 }
 
-/// The input in chunks of `size` bytes. An error ends them, and is kept.
+/// The input in chunks of `size` bytes, which are counted as they are taken. An error ends them,
+/// and is kept.
 fn chunks<'a>(
     input: Box<dyn AsyncRead + Send + Unpin>,
     size: usize,
     progress: &'a ProgressBar,
+    begun: &'a Cell<u64>,
     failed: &'a mut Option<io::Error>,
 ) -> impl futures::Stream<Item = Bytes> + 'a {
     futures::stream::unfold((input, failed), move |(mut input, failed)| async move {
@@ -160,6 +186,7 @@ fn chunks<'a>(
             Ok(0) => None,
             Ok(read) => {
                 progress.inc(read as u64);
+                begun.set(begun.get() + 1);
                 Some((Bytes::from(chunk), (input, failed)))
             }
             Err(error) => {

@@ -38,6 +38,20 @@ where
     }
 }
 
+/// A line that is no event: why the command ends, or a note.
+pub(crate) fn line(severity: &str, event: &str, exit_code: Option<u8>) -> Vec<u8> {
+    let mut fields = Map::new();
+    fields.insert("event".to_owned(), event.into());
+    fields.insert("time".to_owned(), now().into());
+    fields.insert("severity".to_owned(), severity.into());
+    fields.insert("module".to_owned(), env!("CARGO_CRATE_NAME").into());
+    fields.extend(exit_code.map(|code| ("exit_code".to_owned(), code.into())));
+    let mut line = Vec::new();
+    let _infallible = escaped::write_json(&fields, false, &mut line);
+    line.push(b'\n');
+    line
+}
+
 struct Fields(Map<String, Value>);
 
 impl Fields {

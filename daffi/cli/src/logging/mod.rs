@@ -21,6 +21,7 @@ use tracing_subscriber::{
 };
 
 use self::json::Json;
+pub(crate) use self::json::line as json_line;
 use crate::{failure::with_causes, output, seldom::Seldom};
 
 /// Bytes of a field that are written.
@@ -59,6 +60,7 @@ impl Logging {
             .with_env_filter(self.filter(usual))
             .with_writer(output::stderr)
             .log_internal_errors(false);
+        output::set_log_in_json(self.log_format == LogFormat::Json);
         match self.log_format {
             LogFormat::Text => {
                 let log =

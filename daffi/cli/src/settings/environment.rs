@@ -15,6 +15,12 @@ pub(super) fn file() -> Option<PathBuf> {
     named.filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
+/// What a variable sets one option to, if it says anything.
+pub(super) fn of(option: &str) -> Option<String> {
+    let variable = format!("{PREFIX}{}", option.to_uppercase().replace('-', "_"));
+    std::env::var(variable).ok().filter(|value| !value.is_empty())
+}
+
 /// The variables that are options, and the names of those that are none. An empty one says nothing,
 /// as is usual where variables cannot be unset.
 pub(super) fn read(

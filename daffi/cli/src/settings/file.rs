@@ -27,6 +27,15 @@ pub(crate) fn read(path: &Path) -> Result<(Vec<Setting>, Option<Sealed>), Failur
     settings(input::text(&bytes).map_err(|error| unusable(&error))?, path)
 }
 
+/// What a file says of one option, whatever else is wrong in it. A file that is no TOML says
+/// nothing.
+pub(super) fn text_of(path: &Path, option: &str) -> Option<String> {
+    let bytes = std::fs::read(path).ok()?;
+    let table = DeTable::parse(input::text(&bytes).ok()?).ok()?;
+    let (_, value) = table.get_ref().iter().find(|(key, _)| *key.get_ref() == option)?;
+    value.get_ref().as_str().map(str::to_owned)
+}
+
 fn settings(text: &str, path: &Path) -> Result<(Vec<Setting>, Option<Sealed>), Failure> {
     let at = |start: usize| {
         let line = 1 + text.as_bytes().iter().take(start).filter(|byte| **byte == b'\n').count();

@@ -226,6 +226,23 @@ fn file_of(args: &[OsString]) -> Option<Option<PathBuf>> {
     Some(router.try_get_one::<PathBuf>(FILE).ok().flatten().cloned().or_else(environment::file))
 }
 
+/// Whether the log is to be in JSON, as far as that shows where something else cannot be read.
+pub(crate) fn log_in_json(args: &[OsString]) -> bool {
+    const OPTION: &str = "log-format";
+    // clap reads nothing behind the first word that is wrong.
+    let words: Vec<_> = args.iter().map(|word| word.to_string_lossy()).take_while(|word| word != "--").collect();
+    let given =
+        words.iter().enumerate().find_map(|(at, word)| match word.strip_prefix("--")?.strip_prefix(OPTION)? {
+            "" => words.get(at + 1).map(|format| format.to_string()),
+            joined => joined.strip_prefix('=').map(str::to_owned),
+        });
+    let elsewhere = || {
+        let file = file_of(args)?;
+        environment::of(OPTION).or_else(|| file::text_of(&file?, OPTION))
+    };
+    given.or_else(elsewhere).is_some_and(|format| format == "json")
+}
+
 /// The command line with these settings as defaults.
 fn with_defaults(settings: &[Setting]) -> Command {
     settings.iter().fold(Cli::command(), |command, setting| {

@@ -8,8 +8,9 @@ use std::{
 };
 
 use daffi_testing::Certificate;
+use serde_json::Value;
 
-use crate::support::{Running, command_of_few_files, finished, run};
+use crate::support::{Running, TempFile, command, command_of_few_files, finished, run};
 
 /// Remote errors are 1, a call that takes too long is 4.
 #[test]
@@ -208,7 +209,7 @@ fn wrong_usage_says_what_is_right() {
 #[test]
 fn wrong_usage_is_json_where_that_is_asked_for() {
     for (args, words) in [
-        (&["call", "--json", "-t", "0", "x"][..], "0 s are over at once"),
+        (&["call", "--json", "-t", "0", "x"][..], "it must be more than 0; `none` waits"),
         (&["call", "-s", "xml", "--json"], "invalid value 'xml' for '--serde <FORMAT>' [possible values: msgpack,"),
         (&["bench", "--json", "-f", "0"], "a whole number from 1 to"),
         (&["ping", "--json", "-n", "0"], "a whole number from 1 to"),
@@ -232,7 +233,7 @@ fn numbers_out_of_range_are_told_with_the_range() {
     let demo = Running::demo();
     let at = demo.endpoint();
     for (args, words) in [
-        (&["-t", "-1"][..], "a time from 0 to 1000000000 s is expected"),
+        (&["-t", "-1"][..], "it must be more than 0; `none` waits"),
         (&["-d", "nan"], "a time from 0 to 1000000000 s is expected"),
         (&["-c", "0"], "a whole number from 1 to"),
         (&["-f", "65536"], "a connection has 65535 calls open at most"),
@@ -327,4 +328,39 @@ fn an_address_in_use_is_named() {
     let taken = demo.endpoint().replace("tcp://", "");
     let ran = run(&["router", "--listen", "tcp://127.0.0.1:0", "--admin", &taken]);
     assert!(ran.failure(5).contains("another program listens there"), "{ran:?}");
+}
+
+#[test]
+fn beside_a_log_in_json_errors_are_its_lines() {
+    let told = |args: &[&str], variable: Option<&str>, code: i64| {
+        let mut command = command(args);
+        command.envs(variable.map(|format| ("DAFFI_ROUTER_LOG_FORMAT", format)));
+        let ran = finished(command.spawn().unwrap());
+        let line: Value = serde_json::from_str(&ran.stderr).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+        assert_eq!((&line["severity"], &line["exit_code"]), (&"ERROR".into(), &code.into()), "{ran:?}");
+        assert!(line["time"].is_string() && line["module"].is_string(), "{line}");
+        line["event"].as_str().unwrap().to_owned()
+    };
+    let file = TempFile::new("json-log", b"log-format = \"json\"\nlisten = \"x\"\n");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = format!("tcp://{}", taken.local_addr().unwrap());
+    assert!(told(&["--log-format", "json", "router", "-l", &at], None, 5).starts_with("cannot listen on "));
+    assert!(told(&["demo", "-l", "x", "--log-format=json"], None, 2).starts_with("invalid value 'x' for '--listen"));
+    assert!(told(&["router"], Some("json"), 2).starts_with("it needs to know where to listen"));
+    assert!(told(&["router", "--config", file.path()], None, 2).contains(":2: invalid value 'x' for '--listen"));
+    assert!(told(&["call", "--log-format", "json"], None, 2).starts_with("no endpoint"));
+    // What answers in JSON complains as it always does.
+    let both = run(&["call", "--log-format", "json", "--json"]);
+    assert!(both.stderr.starts_with("{\"error\":\"no endpoint"), "{both:?}");
+}
+
+#[test]
+fn times_that_are_none_say_so() {
+    for time in ["0", "-1", "-5s", "0ms"] {
+        let told = run(&["call", "tcp://127.0.0.1:1", "add", "-t", time]).stderr;
+        let text = "for '--timeout <TIME>': it must be more than 0; `none` waits for as long as it takes";
+        assert!(told.contains(text), "{time}: {told}");
+    }
+    let told = run(&["call", "tcp://127.0.0.1:1", "add", "--every", "-1s"]).stderr;
+    assert!(told.contains("invalid value '-1s' for '--every <TIME>': it must be more than 0"), "{told}");
 }

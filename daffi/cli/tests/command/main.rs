@@ -10,6 +10,7 @@ mod config;
 mod contexts;
 mod demo;
 mod demo_streams;
+mod ended;
 mod errors;
 mod few_files;
 mod hostile;

@@ -16,7 +16,7 @@ use self::{
     printer::print,
     taking::{AllSent, Progress, Trouble, take},
 };
-use super::closing;
+use super::{closing, prepare};
 use crate::{
     connection::{Connection, Place},
     failure::Failure,
@@ -93,19 +93,19 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) async fn run(self, interrupts: &Interrupts) -> Result<(), Failure> {
-        let connecting = async {
-            let invoked = self.invocation.clone().read_with(&self.place, self.input()).await?;
-            let client = self.connection.caller(&invoked.address).await?;
-            Ok((invoked, client))
-        };
-        let (invoked, client) = interrupts.cut(connecting).await?;
+        let reading = self.invocation.clone().read_with(&self.place, self.input());
+        let (invoked, client) =
+            prepare(interrupts, reading, async |address| self.connection.caller(address).await).await?;
         let rpc = self.receiver.iter().fold(client.rpc(), Rpc::receiver);
         let rpc = invoked.serde.into_iter().fold(rpc, Rpc::serde);
         let rpc = invoked.timeout.into_iter().fold(rpc, Rpc::timeout);
         let rpc = if self.wait { rpc.wait_for_receiver() } else { rpc };
         let rpc = invoked.headers.iter().fold(rpc, |rpc, (key, value)| rpc.header(key, value));
         match self.every {
-            Some(Seconds(period)) => interrupts.cut(self.call_on(&client, &rpc, &invoked, period, interrupts)).await,
+            Some(Seconds(period)) => {
+                let calling = self.call_on(&client, &rpc, &invoked, period, interrupts);
+                interrupts.cut_noting(calling, || format!("{} was cancelled, and never answered", invoked.method)).await
+            }
             None => self.call_once(&client, &rpc, &invoked, interrupts).await,
         }
     }

@@ -19,6 +19,7 @@ pub(crate) use self::{
     view::{Sheet, lasting},
 };
 use crate::{
+    commands::no_connection_yet,
     connection::{Connection, Place},
     failure::Failure,
     interrupts::Interrupts,
@@ -67,27 +68,34 @@ fn interval(text: &str) -> Result<Seconds, String> {
 impl Top {
     pub(crate) async fn run(self, interrupts: &Interrupts) -> Result<(), Failure> {
         let address = self.place.address(self.url.as_deref())?;
-        let client = self.connection.looker(&address).await?;
+        let connecting = self.connection.looker(&address);
+        let client = interrupts.cut_noting(connecting, || no_connection_yet(&address)).await?;
         let done = self.watch(&client, interrupts).await;
         client.stop().await;
         done
     }
 
     async fn watch(&self, client: &Client, interrupts: &Interrupts) -> Result<(), Failure> {
-        let first = ask(client).await?;
+        let unanswered = || "nothing was printed: the router had not told its numbers yet".to_owned();
+        let first = interrupts.cut_noting(ask(client), unanswered).await?;
         if self.json {
             return output::json(&first);
         }
         let first = told::read(first)?;
         if self.once || !output::on_terminal() {
-            sleep(self.interval.0).await;
-            let now = told::read(ask(client).await?)?;
+            let second = async {
+                sleep(self.interval.0).await;
+                ask(client).await
+            };
+            let too_soon =
+                || format!("no table was printed: it is of {} s between two looks (--interval)", self.interval);
+            let now = told::read(interrupts.cut_noting(second, too_soon).await?)?;
             let earlier = Some(&first).filter(|first| now.age - first.age >= LONG);
             let view = View::of(&first, earlier, &now, &Choice::default());
             return Ok(output::answer(&plain::text(&view))?);
         }
         interrupts.be_content();
-        screen::show(client, first, self.interval.0).await
+        interrupts.cut(screen::show(client, first, self.interval.0)).await
     }
 }
 

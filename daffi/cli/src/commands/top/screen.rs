@@ -31,7 +31,8 @@ struct Screen(DefaultTerminal);
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        ratatui::restore();
+        // One that was closed takes nothing any more.
+        let _gone = ratatui::try_restore();
     }
 }
 
