@@ -106,3 +106,7 @@ impl Peer {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "room_tests.rs"]
+mod tests;
