@@ -56,9 +56,15 @@ impl BareRouter {
     /// A member of level 4 that exposes `f`.
     #[cfg(test)]
     pub(super) fn join(&self, name: &str) -> BareMember {
-        use daffi_wire::{CallId, Header, Kind, Limits};
+        self.join_of(name, daffi_wire::Level::FOUR)
+    }
+
+    #[cfg(test)]
+    pub(super) fn join_of(&self, name: &str, level: daffi_wire::Level) -> BareMember {
+        use daffi_wire::{CallId, Header, Kind, Level, Limits};
+        let kind = if level.at_least(Level::FOUR) { "client/4" } else { "client" };
         let body =
-            format!(r#"{{"meta":{{"type":"client/4","error":null}},"members":[{{"name":"{name}","methods":["f"]}}]}}"#);
+            format!(r#"{{"meta":{{"type":"{kind}","error":null}},"members":[{{"name":"{name}","methods":["f"]}}]}}"#);
         let header = Header::control(Kind::Handshake, CallId(1), true);
         let hello = Frame::new(header, name, "", "", body.as_bytes(), &Limits::default()).expect("a frame");
         let mut joined = self.connect();

@@ -16,6 +16,7 @@ use super::{
     flow::sender::Sender,
     members::{
         announcing::{Announcing, TooManyNewcomers, first_takes},
+        suspects::Unheard,
         watching::Watching,
     },
     stats::counted::now,
@@ -26,7 +27,7 @@ use crate::{
     error::{Disconnected, ProtocolError},
     events::MemberEvent,
     server::{OpeningId, Rights},
-    session::{Hello, Joined, Updated, no_room_for_list, reply_to_member},
+    session::{Hello, Joined, Membership, Updated, no_room_for_list, reply_to_member},
 };
 
 /// Nowait requests to one receiver of level 3 may together cost this fraction of the node's budget
@@ -51,6 +52,8 @@ pub(super) struct RouterHandler {
     alive: Alive,
     announcing: Announcing,
     watching: Watching,
+    /// Nothing came of this member behind its handshake.
+    unheard: Option<Unheard>,
 }
 
 impl Handler for RouterHandler {
@@ -58,6 +61,9 @@ impl Handler for RouterHandler {
 
     fn handle(&mut self, frame: Frame, turn: &mut Turn) -> Result<(), Disconnected> {
         let kind = frame.kind();
+        if self.unheard.is_some() {
+            self.note_heard();
+        }
         if kind == Kind::Handshake {
             self.handshake(frame);
             return Ok(());
@@ -139,6 +145,9 @@ impl Handler for RouterHandler {
         match &self.member {
             Some(Forwarder { me, .. }) => {
                 self.shared.server.log_end(&self.conn, &me.peer.name, reason);
+                if let Some(unheard) = &self.unheard {
+                    self.shared.suspects.note_end(&me.peer.name, unheard, now());
+                }
                 self.shared.remove_member(&me.peer);
             }
             None => {
@@ -160,6 +169,21 @@ impl RouterHandler {
             alive: Alive::default(),
             announcing: Announcing::default(),
             watching: Watching::default(),
+            unheard: None,
+        }
+    }
+
+    /// The first frame came behind the handshake of this member.
+    #[cold]
+    fn note_heard(&mut self) {
+        let (Some(unheard), Some(member)) = (self.unheard.take(), &mut self.member) else { return };
+        self.shared.suspects.forget(&member.me.peer.name);
+        if !unheard.is_shown {
+            self.shared.show(&member.me);
+            if !member.has_current_rights() {
+                // Whoever set another policy may have looked through the members just before.
+                self.shared.expel(&member.me.peer);
+            }
         }
     }
 
@@ -248,20 +272,27 @@ impl RouterHandler {
             &shared.waiting.ready,
         );
         let sender = Sender::new(Arc::clone(&me), shared.server.config.limits);
-        let evicted = self.take_name(&sender, member, frame)?;
+        let is_shown = !level.at_least(Level::FOUR) || !shared.suspects.has(&name);
+        let evicted = self.take_name(&sender, member, frame, is_shown)?;
         let rights = std::mem::replace(&mut self.rights, Rights::new(Arc::clone(&self.conn)));
         if !rights.is_current(&shared.server.guard) {
             // Whoever set another policy may have looked through the members just before.
             shared.expel(&me);
         }
         self.member = Some(Forwarder::new(Arc::clone(shared), sender, rights));
+        self.unheard = level.at_least(Level::FOUR).then(|| Unheard { since: now(), is_shown });
         self.alive.begin(&self.conn);
         shared.server.finish_opening(self.opening);
         shared.news.notify_one();
-        shared.waiting.note(|| Sign::Exposes(Arc::clone(&me)));
+        if is_shown {
+            shared.waiting.note(|| Sign::Exposes(Arc::clone(&me)));
+        }
         if let Some((old, last)) = evicted {
             shared.server.note_eviction();
-            self.end_evicted(&old, &last, &name);
+            if is_shown {
+                shared.server.events.tell(MemberEvent::Evicted(name.to_string()));
+            }
+            self.end_evicted(&old, &last);
         }
         if shared.server.life.is_closing() {
             // `stop` may have looked through the members just before.
@@ -273,15 +304,24 @@ impl RouterHandler {
             peer = %self.conn.peer,
             identity = %self.conn.identity(),
             ?level,
+            is_shown,
             "a member joined"
         );
-        shared.server.events.tell(MemberEvent::Added(name.to_string()));
+        if is_shown {
+            shared.server.events.tell(MemberEvent::Added(name.to_string()));
+        }
         Ok(())
     }
 
     /// Makes a member of one whose name may be had. Gives whom it took that from, and what that one
     /// is to be told before its end.
-    fn take_name(&self, sender: &Arc<Sender>, member: Member, frame: &Frame) -> Result<Option<Evicted>, String> {
+    fn take_name(
+        &self,
+        sender: &Arc<Sender>,
+        member: Member,
+        frame: &Frame,
+        is_shown: bool,
+    ) -> Result<Option<Evicted>, String> {
         let (shared, me, level) = (&self.shared, &sender.peer, member.level);
         let mut members = shared.members.lock();
         shared.server.check_name(&me.name, &self.conn, members.get(&me.name).map(|holder| &*holder.conn))?;
@@ -292,24 +332,38 @@ impl RouterHandler {
             // finds room.
             return Err(no_room_for_list(list));
         }
+        let join = if is_shown { Membership::join } else { Membership::join_unshown };
         let Joined { evicted } =
-            members.join(me.id(), member, Arc::clone(me), watches_all).map_err(|refused| refused.to_string())?;
+            join(&mut members, me.id(), member, Arc::clone(me), watches_all).map_err(|refused| refused.to_string())?;
         self.conn.set_level(level);
         me.note_asked(frame);
-        let inherited = match &evicted {
-            Some((old, _)) => {
-                me.traffic.take_over(&old.traffic);
-                shared.close_calls(old)
-            }
-            None => shared.absent.lock().take(&me.name),
-        };
-        shared.hand_on(inherited, sender);
+        if let Some((old, _)) = &evicted {
+            me.traffic.take_over(&old.traffic);
+        }
+        if is_shown {
+            let inherited = match &evicted {
+                Some((old, _)) if old.is_named() => shared.close_calls(old),
+                Some((old, _)) => {
+                    // One that was not shown has inherited nothing.
+                    drop(shared.close_calls(old));
+                    shared.absent.lock().take(&me.name)
+                }
+                None => shared.absent.lock().take(&me.name),
+            };
+            shared.hand_on(inherited, sender);
+        } else if let Some((old, _)) = &evicted {
+            shared.leave_name(old);
+        }
         // The answer is the first thing that a newcomer hears: before news, and before calls
         // find it in the table.
-        let list = if watches_all { members.reply(level) } else { members.reply_alone(&me.name) };
+        let list = if watches_all { members.reply_to(&me.name, level) } else { members.reply_alone(&me.name) };
         self.answer(&me.name, frame, &list);
         me.note_told(members.end());
-        shared.enter(sender);
+        if is_shown {
+            shared.enter(sender);
+        } else {
+            shared.ask(me);
+        }
         if let Some((old, _)) = &evicted {
             shared.withdraw(old);
             old.leave_table();
@@ -318,12 +372,11 @@ impl RouterHandler {
     }
 
     /// Ends the connection of a member whose name this one took, after its last notices.
-    fn end_evicted(&self, old: &Peer, last: &[Frame], name: &NodeName) {
+    fn end_evicted(&self, old: &Peer, last: &[Frame]) {
         // A member that has just gone needs no word.
         drop(old.conn.notify(last));
         old.conn.end(Disconnected::Evicted, true);
         self.shared.end_calls_to(old, &old.callers());
-        self.shared.server.events.tell(MemberEvent::Evicted(name.to_string()));
     }
 
     /// Changes what a member exposes, as its second handshake says; 3.0.1 would evict it

@@ -39,7 +39,7 @@ use self::{
     choosing::exposers::Exposers,
     flow::sender::Sender,
     handler::RouterHandler,
-    members::{announcing::Newcomers, telling::tell_news},
+    members::{announcing::Newcomers, suspects::Suspects, telling::tell_news},
     peer::Peer,
     stats::{Counters, counted::RoutedCallbacks, own::ToldStats},
     waiting::{WaitingRoom, end_overdue, ready::Sign, releasing::release_waiting},
@@ -111,6 +111,8 @@ struct RouterShared {
     absent: Mutex<AbsentCallers>,
     /// When the next newcomer with a long list has its turn.
     newcomers: Newcomers,
+    /// Names of members that did not show that they hear.
+    suspects: Suspects,
     /// What ends calls that level 3 receivers do not answer, if anything does.
     call_limit: Option<CallLimit>,
     /// There is something to tell the members.
@@ -187,6 +189,7 @@ impl ReadyRouter {
             waiting: WaitingRoom::default(),
             absent,
             newcomers: Newcomers::default(),
+            suspects: Suspects::new(),
             call_limit,
             news: Arc::default(),
             counters: Counters::default(),
@@ -285,7 +288,7 @@ impl Router {
 }
 
 async fn stop(shared: Arc<RouterShared>) {
-    let conns = || shared.members.lock().iter().map(|(_, peer)| Arc::clone(&peer.conn)).collect();
+    let conns = || shared.members.lock().peers().map(|peer| Arc::clone(&peer.conn)).collect();
     shared.refuse_waiting();
     let work = async {
         // At least once: a call that was let in just before is open by then.
@@ -342,6 +345,22 @@ impl RouterShared {
         self.exposers.enter(&member.peer);
     }
 
+    /// Takes its name from a member, which nobody bears then. Whoever calls this has the lock of
+    /// the members.
+    fn leave_name(&self, peer: &Peer) {
+        let calls = self.close_calls(peer);
+        self.keep_calls(peer, calls);
+        self.table.rcu(|table| {
+            let mut table = Table::clone(table);
+            table.remove(&peer.name);
+            table
+        });
+        if peer.is_named() {
+            self.server.events.tell(MemberEvent::Removed(peer.name.to_string()));
+        }
+        peer.leave_table();
+    }
+
     /// Takes a member out of those whom calls may be given.
     fn withdraw(&self, peer: &Peer) {
         self.exposers.leave(peer);
@@ -362,15 +381,7 @@ impl RouterShared {
         {
             let mut members = self.members.lock();
             if members.leave(&peer.name, peer.id()) {
-                let calls = self.close_calls(peer);
-                self.keep_calls(peer, calls);
-                self.table.rcu(|table| {
-                    let mut table = Table::clone(table);
-                    table.remove(&peer.name);
-                    table
-                });
-                peer.leave_table();
-                self.server.events.tell(MemberEvent::Removed(peer.name.to_string()));
+                self.leave_name(peer);
                 tracing::debug!(member = %Shown::new(&peer.name), "a member left");
             }
         }

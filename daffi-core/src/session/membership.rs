@@ -48,9 +48,15 @@ struct ListEntry<P> {
     /// The numbers of the news of its coming, and of its last change.
     came: u64,
     changed: Option<u64>,
+    /// What the others will be told of its coming, of one that they are not shown yet.
+    coming: Option<[Vec<Frame>; 2]>,
 }
 
 impl<P> ListEntry<P> {
+    const fn is_shown(&self) -> bool {
+        self.coming.is_none()
+    }
+
     fn reader(&self) -> NewsReader<'_> {
         NewsReader { conn: self.conn, next: self.next, link: link(self.member.level), watched: &self.watched }
     }
@@ -126,6 +132,31 @@ impl<P> Membership<P> {
         peer: P,
         watches_all: bool,
     ) -> Result<Joined<P>, NotListed> {
+        self.add((conn, member, peer), watches_all, true)
+    }
+
+    /// Adds a member as [`join`](Self::join) does that the others are not told of before it is
+    /// [shown](Self::show). It has its name, and hears of the others; whoever bore that is gone for
+    /// them.
+    ///
+    /// # Errors
+    /// The errors of [`join`](Self::join).
+    pub(crate) fn join_unshown(
+        &mut self,
+        conn: u64,
+        member: Member,
+        peer: P,
+        watches_all: bool,
+    ) -> Result<Joined<P>, NotListed> {
+        self.add((conn, member, peer), watches_all, false)
+    }
+
+    fn add(
+        &mut self,
+        (conn, member, peer): (u64, Member, P),
+        watches_all: bool,
+        shown: bool,
+    ) -> Result<Joined<P>, NotListed> {
         let json = LINKS.map(|level| member.to_json(level));
         self.check_share(&member, &json)?;
         let connected = self.event(EventKind::Connected, &member.name)?;
@@ -133,18 +164,33 @@ impl<P> Membership<P> {
         let mut evicted = None;
         if let Some(at) = self.by_name.get(&member.name).copied() {
             let told = self.event(EventKind::Evicted, &member.name)?;
-            let old = self.remove(at, &told);
+            let gone = self.event(EventKind::Disconnected, &member.name)?;
+            let old = self.remove(at, if shown { &told } else { &gone });
             let mut last: Vec<_> = self.news.unread(old.reader()).cloned().collect();
             last.push(told);
             evicted = Some((old.peer, last));
         }
-        let came = self.news.add_member(conn, &member.methods, coming);
+        let (came, coming) = if shown {
+            (self.news.add_member(conn, &member.methods, coming), None)
+        } else {
+            // Its list has all before.
+            self.news.note_told();
+            (self.end(), Some(coming))
+        };
         self.by_name.insert(member.name.clone(), self.list.len());
         self.list_bytes += json[1].len();
         self.shares.change(0, cost(&member, &json));
         let watched = Interest::new(watches_all);
-        self.list.push(ListEntry { conn, peer, member, json, watched, next: self.end(), came, changed: None });
+        self.list.push(ListEntry { conn, peer, member, json, watched, next: self.end(), came, changed: None, coming });
         Ok(Joined { evicted })
+    }
+
+    /// The others are told of this member from now on. `false`: they are already, or it is none.
+    pub(crate) fn show(&mut self, name: &NodeName, conn: u64) -> bool {
+        let Some(entry) = self.position(name, conn).map(|at| &mut self.list[at]) else { return false };
+        let Some(coming) = entry.coming.take() else { return false };
+        entry.came = self.news.add_member(conn, &entry.member.methods, coming);
+        true
     }
 
     /// The peer of the member of that name.
@@ -213,10 +259,21 @@ impl<P> Membership<P> {
         true
     }
 
-    /// The body of the answer to a first handshake on a link of this level: all members, in order.
+    /// The body of the answer to one that is no member on a link of this level: all members, in
+    /// order.
     pub(crate) fn reply(&self, level: Level) -> Vec<u8> {
-        let members = self.list.iter().map(|entry| &entry.json[link(level)][..]);
-        Handshake::assemble(NodeType::new(Role::Router, level), members)
+        self.list_for(|entry| entry.is_shown(), level)
+    }
+
+    /// The body of the answer to a first handshake: all members, the newcomer of that name
+    /// included.
+    pub(crate) fn reply_to(&self, name: &NodeName, level: Level) -> Vec<u8> {
+        self.list_for(|entry| entry.is_shown() || entry.member.name == *name, level)
+    }
+
+    fn list_for(&self, has: impl Fn(&ListEntry<P>) -> bool, level: Level) -> Vec<u8> {
+        let listed = self.list.iter().filter(|entry| has(entry));
+        Handshake::assemble(NodeType::new(Role::Router, level), listed.map(|entry| &entry.json[link(level)][..]))
     }
 
     /// The body of the answer to a second handshake on a level 4 link, or to the first of one that
@@ -317,9 +374,14 @@ impl<P> Membership<P> {
         self.news.end()
     }
 
-    /// The members in order.
+    /// The members in order, as they are shown.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Member, &P)> {
-        self.list.iter().map(|entry| (&entry.member, &entry.peer))
+        self.list.iter().filter(|entry| entry.is_shown()).map(|entry| (&entry.member, &entry.peer))
+    }
+
+    /// All members, shown or not.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = &P> {
+        self.list.iter().map(|entry| &entry.peer)
     }
 
     fn position(&self, name: &NodeName, conn: u64) -> Option<usize> {
@@ -336,7 +398,9 @@ impl<P> Membership<P> {
             self.by_name.insert(moved.member.name.clone(), at);
         }
         self.watchers.forget(removed.conn, &removed.watched);
-        self.news.add_end(removed.place(), &removed.member.methods, told);
+        if removed.is_shown() {
+            self.news.add_end(removed.place(), &removed.member.methods, told);
+        }
         removed
     }
 

@@ -22,6 +22,9 @@ struct WatchingMember {
 enum Op {
     /// The member of that number joins, in the place of itself if it is there, and exposes these.
     Join(u8, &'static [&'static str]),
+    /// The same, and nobody is to be told of it before it is shown.
+    JoinUnshown(u8, &'static [&'static str]),
+    Show(u8),
     Change(u8, &'static [&'static str]),
     Leave(u8),
     /// The watching member of that number adds a callback, takes one away, or asks for all.
@@ -39,6 +42,8 @@ struct World {
     watching: Vec<WatchingMember>,
     /// What each member exposes now, by its number, with its connection.
     there: BTreeMap<u8, (u64, Vec<String>)>,
+    /// Those who are not shown.
+    unshown: BTreeMap<u8, (u64, Vec<String>)>,
     next_conn: u64,
 }
 
@@ -104,6 +109,7 @@ impl World {
             members: Membership::new(Limits::default(), 100),
             watching: Vec::new(),
             there: BTreeMap::new(),
+            unshown: BTreeMap::new(),
             next_conn: 100,
         };
         for n in 0..watching {
@@ -122,7 +128,19 @@ impl World {
             Op::Join(n, exposed) => {
                 self.next_conn += 1;
                 self.members.join(self.next_conn, member(n, exposed), self.next_conn, false).unwrap();
+                self.unshown.remove(&n);
                 self.there.insert(n, (self.next_conn, exposed.iter().map(ToString::to_string).collect()));
+            }
+            Op::JoinUnshown(n, exposed) => {
+                self.next_conn += 1;
+                self.members.join_unshown(self.next_conn, member(n, exposed), self.next_conn, false).unwrap();
+                self.there.remove(&n);
+                self.unshown.insert(n, (self.next_conn, exposed.iter().map(ToString::to_string).collect()));
+            }
+            Op::Show(n) => {
+                let Some((conn, exposed)) = self.unshown.remove(&n) else { return false };
+                assert!(self.members.show(&node(&format!("m{n}")), conn));
+                self.there.insert(n, (conn, exposed));
             }
             Op::Change(n, exposed) => {
                 let Some((conn, exposes)) = self.there.get_mut(&n) else { return false };
@@ -130,7 +148,8 @@ impl World {
                 *exposes = exposed.iter().map(ToString::to_string).collect();
             }
             Op::Leave(n) => {
-                let Some((conn, _)) = self.there.remove(&n) else { return false };
+                let gone = self.there.remove(&n).or_else(|| self.unshown.remove(&n));
+                let Some((conn, _)) = gone else { return false };
                 assert!(self.members.leave(&node(&format!("m{n}")), conn));
             }
             Op::Add(w, name) => self.watch(w, &Watch { add: methods(&[name]), ..Watch::default() }),
@@ -197,6 +216,9 @@ impl World {
             assert_eq!(watching.view, expected, "{}", watching.name);
         }
         assert_eq!(self.members.news.len(), 0);
+        let all = self.there.len() + self.watching.len();
+        assert_eq!(Handshake::parse(&self.members.reply(Level::FOUR), &Limits::default()).unwrap().members.len(), all);
+        assert_eq!((self.members.iter().count(), self.members.peers().count()), (all, all + self.unshown.len()));
     }
 }
 
@@ -232,6 +254,17 @@ fn whatever_comes_after_another_each_knows_whom_it_watches() {
         Op::Ahead(0),
     ];
     every_order(&lives, 5);
+    let unshown = [
+        Op::JoinUnshown(0, &["f"]),
+        Op::Show(0),
+        Op::Join(0, &["f"]),
+        Op::Leave(0),
+        Op::Add(0, "f"),
+        Op::Tell(0),
+        Op::Tell(1),
+        Op::Ahead(0),
+    ];
+    every_order(&unshown, 5);
     let two = [Op::Join(0, &["f", "g"]), Op::Join(0, &["g"]), Op::Change(0, &["f"]), Op::Add(0, "f")];
     let more = [Op::Add(0, "g"), Op::Tell(1), Op::Tell(0), Op::All(0)];
     every_order(&[two, more].concat(), 5);
@@ -247,7 +280,8 @@ fn long_random_lives_leave_each_with_whom_it_watches() {
         for step in 0..300 {
             let (n, w) = (rng.u8(..6), rng.u8(..4));
             let op = match rng.u8(..20) {
-                0..=3 => Op::Join(n, EXPOSED[rng.usize(..6)]),
+                0..=2 => Op::Join(n, EXPOSED[rng.usize(..6)]),
+                3 => [Op::JoinUnshown(n, EXPOSED[rng.usize(..6)]), Op::Show(n)][rng.usize(..2)],
                 4..=7 => Op::Change(n, EXPOSED[rng.usize(..6)]),
                 8..=10 => Op::Leave(n),
                 11..=12 => Op::Add(w, NAMES[rng.usize(..5)]),

@@ -10,7 +10,7 @@ use std::{
 
 use daffi_core::{CallError, Ended, MemberEvent, NamePolicy, NodeConfig};
 use daffi_wire::{Kind, Ping};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
@@ -171,6 +171,31 @@ async fn calls_to_a_member_that_stands_still_end_and_it_is_shown() {
     assert!((Duration::from_secs(30)..=Duration::from_secs(41)).contains(&after), "{after:?}");
     assert!(caller.is_connected());
     assert_eq!((router.stats().members, router.stats().stopped_members), (1, 0));
+}
+
+/// Whoever comes next under its name is told of the others, and told to them when it has answered.
+#[tokio::test(start_paused = true)]
+async fn one_that_never_hears_is_a_member_once_and_the_next_of_its_name_when_it_hears() {
+    let (router, at) = router();
+    let caller = client(&at, "caller").await;
+    let mut events = router.events();
+    for _ in 0..3 {
+        let mut deaf = Peer::connect(&at).await;
+        deaf.hello_with("w", "client/4", r#"["echo"]"#).await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        drop(deaf);
+    }
+    let mut told = Vec::new();
+    while let Some(Some(event)) = events.next().now_or_never() {
+        told.push(event);
+    }
+    assert_eq!(told, [MemberEvent::Added("w".to_owned()), MemberEvent::Removed("w".to_owned())]);
+    let waits = caller.rpc().receiver("w").wait_for_receiver().timeout(Duration::from_secs(60));
+    let waits = tokio::spawn(waits.call::<i64>("echo", (5,)));
+    let worker = worker(&at, "w", vec![plain("echo", |(n,): (i64,)| Ok(n))]).await;
+    assert_eq!(soon("it is called", waits).await.unwrap().unwrap(), 5);
+    assert_eq!(soon("an event", events.next()).await.unwrap(), MemberEvent::Added("w".to_owned()));
+    worker.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,5 +2,6 @@
 
 pub(crate) mod announcing;
 pub(crate) mod senders;
+pub(crate) mod suspects;
 pub(crate) mod telling;
 pub(crate) mod watching;

@@ -1,0 +1,114 @@
+//! Members of level 4 of which nothing came behind their handshake.
+//!
+//! One whose way from its Router is dead says HANDSHAKE, hears no answer, and does so again when it
+//! has waited for long enough. Each time all would be told of it, and calls would go to it and die.
+//! So one under the name of such a member is shown to the others when something came of it that it
+//! says when it hears.
+
+use std::{
+    hash::BuildHasher,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use daffi_wire::{NodeName, Ping, Shown};
+use foldhash::quality::RandomState;
+
+use crate::{
+    conn::Class,
+    events::MemberEvent,
+    router::{Peer, RouterShared, flow::sender::Sender, waiting::ready::Sign},
+};
+
+/// Names that are remembered, at most.
+const MOST: usize = 4096;
+
+/// Whose connection ended before may have had nothing to say.
+const LONG: Duration = Duration::from_secs(1);
+
+/// A member of level 4 of which nothing came yet behind its handshake.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unheard {
+    /// Since when it is a member.
+    pub(crate) since: Instant,
+    /// The others were told of it all the same.
+    pub(crate) is_shown: bool,
+}
+
+/// The names under which nothing came from a connection that stood for long enough, each in the one
+/// place that a hash gives it: the newest has it. So whoever comes under many names makes the
+/// Router forget some, and remember no more.
+///
+/// Relaxed: what is seen late costs the others one more word of a member that does not hear.
+#[derive(Debug)]
+pub(crate) struct Suspects {
+    places: Box<[AtomicU64]>,
+    hasher: RandomState,
+}
+
+impl Suspects {
+    pub(crate) fn new() -> Self {
+        Self { places: (0..MOST).map(|_| AtomicU64::new(0)).collect(), hasher: RandomState::default() }
+    }
+
+    /// The connection of a member ended of which nothing came.
+    pub(crate) fn note_end(&self, name: &NodeName, unheard: &Unheard, now: Instant) {
+        if now.saturating_duration_since(unheard.since) >= LONG {
+            let (place, mark) = self.place(name);
+            place.store(mark, Relaxed);
+        }
+    }
+
+    /// A member of that name hears.
+    pub(crate) fn forget(&self, name: &NodeName) {
+        let (place, mark) = self.place(name);
+        // Of another that came just now this leaves the mark.
+        let _was_marked = place.compare_exchange(mark, 0, Relaxed, Relaxed);
+    }
+
+    pub(crate) fn has(&self, name: &NodeName) -> bool {
+        let (place, mark) = self.place(name);
+        place.load(Relaxed) == mark
+    }
+
+    fn place(&self, name: &NodeName) -> (&AtomicU64, u64) {
+        let hash = self.hasher.hash_one(name);
+        #[expect(clippy::cast_possible_truncation, reason = "some bits of it are enough")]
+        let place = &self.places[hash as usize % MOST];
+        (place, hash.max(1))
+    }
+}
+
+impl RouterShared {
+    /// Asks a newcomer whether it hears.
+    pub(crate) fn ask(&self, me: &Peer) {
+        tracing::info!(conn = me.conn.id, member = %Shown::new(&me.name), "a newcomer is shown to the others once it hears: nothing came of the last one of its name");
+        // One that has just gone hears nothing.
+        drop(me.conn.send(Class::Notice, &Ping::Asks(me.conn.id.to_le_bytes()).frame()));
+    }
+
+    /// A member has shown that it hears: the others are told of it, and calls go to it.
+    pub(crate) fn show(&self, sender: &Arc<Sender>) {
+        let me = &sender.peer;
+        let mut members = self.members.lock();
+        if !members.show(&me.name, me.id()) {
+            // It is a member no more.
+            return;
+        }
+        let inherited = self.absent.lock().take(&me.name);
+        self.hand_on(inherited, sender);
+        me.note_known(members.end());
+        self.enter(sender);
+        drop(members);
+        self.news.notify_one();
+        self.waiting.note(|| Sign::Exposes(Arc::clone(me)));
+        self.server.events.tell(MemberEvent::Added(me.name.to_string()));
+    }
+}
+
+#[cfg(test)]
+#[path = "suspects_tests.rs"]
+mod tests;

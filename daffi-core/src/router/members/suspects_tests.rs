@@ -1,0 +1,176 @@
+use daffi_wire::{CallId, EventBody, FormatId, Frame, Header, Kind, Level, Limits};
+use tokio::time::advance;
+
+use super::*;
+use crate::router::bare::{BareMember, BareRouter};
+
+fn name(text: &str) -> NodeName {
+    NodeName::new(text, &Limits::default()).unwrap()
+}
+
+fn request(from: &str, to: &str) -> Frame {
+    let header = Header::new(Kind::Request, CallId(2), FormatId::OPAQUE, false, true);
+    Frame::new(header, from, to, "f", b"", &Limits::default()).unwrap()
+}
+
+fn shown(router: &BareRouter) -> Vec<String> {
+    router.shared().members.lock().iter().map(|(member, _)| member.name.to_string()).collect()
+}
+
+/// What a member is told of another.
+async fn told(member: &mut BareMember, of: &str) -> Vec<String> {
+    let (mut told, mut frames) = (Vec::new(), Vec::new());
+    // News are gathered for a moment, and the next come when those were taken.
+    for _ in 0..5 {
+        advance(Duration::from_millis(50)).await;
+        tokio::task::yield_now().await;
+        frames.extend(member.take_frames());
+    }
+    for frame in frames {
+        match frame.kind() {
+            Kind::Handshake if String::from_utf8_lossy(frame.payload()).contains(&format!("{of:?}")) => {
+                told.push("listed".to_owned());
+            }
+            Kind::Events => {
+                let EventBody { kind, member } = EventBody::parse(frame.payload(), &Limits::default()).unwrap();
+                told.extend((member == of).then(|| format!("{kind:?}")));
+            }
+            _ => {}
+        }
+    }
+    told
+}
+
+/// It says nothing for as long as it is there.
+async fn come_and_go(router: &BareRouter, name: &str, stays: Duration) {
+    let member = router.join(name);
+    advance(stays).await;
+    member.leave();
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_does_not_hear_is_shown_once() {
+    let router = BareRouter::at("mem://suspect-silent");
+    let mut other = router.join("other");
+    other.take_frames();
+    come_and_go(&router, "w", LONG).await;
+    assert_eq!(told(&mut other, "w").await, ["listed", "Connected", "Disconnected"]);
+    for _ in 0..3 {
+        come_and_go(&router, "w", Duration::from_secs(10)).await;
+        assert_eq!(told(&mut other, "w").await, [] as [&str; 0]);
+    }
+    let w = router.join("w");
+    assert_eq!(shown(&router), ["other"]);
+    other.handle(request("other", "w")).unwrap();
+    let frames = other.take_frames();
+    assert!(frames.iter().any(|frame| frame.kind() == Kind::Error), "it is no receiver: {frames:?}");
+    // Its name is in use all the same.
+    assert!(router.shared().members.lock().get(&name("w")).is_some_and(|peer| peer.id() == w.peer().id()));
+    w.leave();
+    assert_eq!(router.holds(), (0, 0, 0));
+}
+
+/// It is told of the others as any newcomer, and asked.
+#[tokio::test(start_paused = true)]
+async fn one_that_hears_again_is_shown_with_its_first_word_and_is_believed_the_next_time() {
+    for answers in [true, false] {
+        let router = BareRouter::at(&format!("mem://suspect-hears-{answers}"));
+        let mut other = router.join("other");
+        come_and_go(&router, "w", LONG).await;
+        let mut w = router.join("w");
+        let later = router.join("later");
+        told(&mut other, "w").await;
+        tokio::task::yield_now().await;
+        let frames = w.take_frames();
+        let list = String::from_utf8(frames[0].payload().to_vec()).unwrap();
+        assert!(list.contains(r#""other""#) && list.contains(r#""w""#), "{list}");
+        assert!(frames.iter().any(|frame| String::from_utf8_lossy(frame.payload()).contains("later")));
+        let [Some(Ping::Asks(token))] = frames
+            .iter()
+            .filter(|frame| frame.kind() == Kind::Ping)
+            .map(|frame| Ping::read(frame).ok())
+            .collect::<Vec<_>>()[..]
+        else {
+            panic!("it is asked once: {frames:?}")
+        };
+        if answers {
+            w.handle(Ping::Answers(token).frame()).unwrap();
+        } else {
+            w.handle(request("w", "other")).unwrap();
+        }
+        assert_eq!(shown(&router), ["other", "w", "later"]);
+        assert_eq!(told(&mut other, "w").await, ["listed", "Connected"]);
+        other.handle(request("other", "w")).unwrap();
+        assert!(w.take_frames().iter().any(|frame| frame.kind() == Kind::Request));
+        w.leave();
+        let w = router.join("w");
+        assert_eq!(shown(&router), ["other", "later", "w"]);
+        w.leave();
+        later.leave();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_was_there_for_a_moment_or_said_something_is_shown_the_next_time() {
+    let router = BareRouter::at("mem://suspect-moment");
+    come_and_go(&router, "w", LONG - Duration::from_millis(1)).await;
+    let mut w = router.join("w");
+    assert_eq!(shown(&router), ["w"]);
+    w.handle(request("w", "nobody")).unwrap();
+    advance(LONG * 10).await;
+    w.leave();
+    let w = router.join("w");
+    assert_eq!(shown(&router), ["w"]);
+    w.leave();
+}
+
+/// Calls to the one before end, and what may still answer calls of that one is remembered.
+#[tokio::test(start_paused = true)]
+async fn one_that_takes_a_name_and_does_not_hear_leaves_nobody_of_that_name() {
+    let router = BareRouter::at("mem://suspect-evicts");
+    let (mut other, mut w) = (router.join("other"), router.join("w"));
+    w.handle(request("w", "other")).unwrap();
+    other.handle(request("other", "w")).unwrap();
+    let place = router.shared().suspects.place(&name("w"));
+    place.0.store(place.1, Relaxed);
+    told(&mut other, "w").await;
+    let mut next = router.join("w");
+    assert!(w.take_frames().iter().any(|frame| frame.kind() == Kind::Events), "it hears that it was evicted");
+    assert_eq!(shown(&router), ["other"]);
+    let frames = other.take_frames();
+    assert!(frames.iter().any(|frame| frame.kind() == Kind::Error), "its call has ended: {frames:?}");
+    assert_eq!(told(&mut other, "w").await, ["Disconnected"]);
+    // The first says something behind that.
+    w.handle(request("w", "other")).unwrap();
+    w.leave();
+    assert_eq!(shown(&router), ["other"]);
+    // What is not answered yet goes by another number.
+    next.handle(request("w", "other")).unwrap();
+    let frames = other.take_frames();
+    let calls: Vec<_> = frames.iter().filter(|frame| frame.kind() == Kind::Request).collect();
+    assert!(calls.len() == 1 && calls[0].header().id() != CallId(2), "{calls:?}");
+    // One of 3.0.1, which nobody can ask, takes it as ever, also from one that is not shown.
+    place.0.store(place.1, Relaxed);
+    let silent = router.join("w");
+    let three = router.join_of("w", Level::THREE);
+    assert_eq!(shown(&router), ["other", "w"]);
+    assert_eq!(three.peer().list_receivers(), [(other.peer().id(), 2)]);
+    [next, silent, three, other].into_iter().for_each(BareMember::leave);
+    assert_eq!(router.holds(), (0, 0, 0));
+}
+
+#[test]
+fn names_without_end_take_no_more() {
+    let suspects = Suspects::new();
+    let unheard = Unheard { since: Instant::now(), is_shown: true };
+    let now = unheard.since + LONG;
+    for n in 0..10 * MOST {
+        suspects.note_end(&name(&n.to_string()), &unheard, now);
+        assert!(suspects.has(&name(&n.to_string())), "the newest");
+    }
+    let known = (0..10 * MOST).filter(|n| suspects.has(&name(&n.to_string()))).count();
+    assert!((MOST / 2..=MOST).contains(&known), "{known}");
+    let last = name(&(10 * MOST - 1).to_string());
+    suspects.forget(&last);
+    assert!(!suspects.has(&last));
+}
