@@ -19,25 +19,31 @@ pub(super) struct ResultClock {
     each: Option<Duration>,
     /// When the next has to be there, and the time that it had, once that is known.
     next: Option<(Instant, Duration)>,
+    /// That of the call, by which its receiver may find that it comes too late.
+    of_call: Option<Duration>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl ResultClock {
     /// `first`: when the first has to be there, and the time that it has; `None`: its time begins
     /// as it is waited for. The first may have less time than `each`, where whoever waits for the
-    /// call gives it less.
-    pub(super) const fn new(each: Option<Duration>, first: Option<(Instant, Duration)>) -> Self {
-        Self { each, next: first, sleep: None }
+    /// call gives it less. `of_call`: the time that travels with the call.
+    pub(super) const fn new(
+        each: Option<Duration>,
+        first: Option<(Instant, Duration)>,
+        of_call: Option<Duration>,
+    ) -> Self {
+        Self { each, next: first, of_call, sleep: None }
     }
 
-    /// The time that the next has.
+    /// The time that the next has, or that the call had.
     pub(super) fn time(&self) -> Option<Duration> {
-        self.next.map(|(_, time)| time).or(self.each)
+        self.next.map(|(_, time)| time).or(self.each).or(self.of_call)
     }
 
     /// Another time from now on, for the next one, too.
     pub(super) fn set(&mut self, each: Option<Duration>) {
-        *self = Self::new(each, each.map(|each| (later(each), each)));
+        *self = Self::new(each, each.map(|each| (later(each), each)), self.of_call);
     }
 
     /// A result came.

@@ -68,7 +68,7 @@ impl<F: FormatSet> Rpc<F> {
         let (call, options, span) = self.open(method, payloads, flags).await?;
         // Who waits for the callback that makes the call waits for its stream; the results have the
         // time that the call itself was given.
-        let clock = ResultClock::new(self.options.timeout, call.deadline.zip(options.timeout));
+        let clock = ResultClock::new(self.options.timeout, call.deadline.zip(options.timeout), options.timeout);
         Ok((Results::new(self.client.clone(), method, call, clock, span), options))
     }
 
@@ -122,11 +122,11 @@ impl<F: FormatSet> Rpc<F> {
         method: &str,
         args: impl Args,
     ) -> Result<(ItemSender<T, F>, Results<R, F>), CallError> {
-        let (call, _, span) =
+        let (call, options, span) =
             self.open_with(method, &args, StreamFlags { items_follow: true, takes_results: true }).await?;
         let items = ItemSender::new(self.client.clone(), method, Arc::clone(&call.data));
         // What the program has to say before the first result takes its own time.
-        let clock = ResultClock::new(self.options.timeout, None);
+        let clock = ResultClock::new(self.options.timeout, None, options.timeout);
         Ok((items, Results::new(self.client.clone(), method, call, clock, span)))
     }
 

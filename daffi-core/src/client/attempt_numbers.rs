@@ -15,8 +15,14 @@ pub(super) struct AttemptNumbers {
 
 impl AttemptNumbers {
     pub(super) fn of_one_of(addresses: usize) -> Self {
-        // This comes from the generator of this thread, which a simulation seeds.
-        Self { client: (addresses > 1).then(|| fastrand::u64(..)), last: AtomicU64::new(0) }
+        Self::of_process(std::process::id(), addresses)
+    }
+
+    /// The number comes from the generator of this thread, which a simulation seeds, and of which
+    /// each forked process has a copy.
+    fn of_process(process: u32, addresses: usize) -> Self {
+        let client = (addresses > 1).then(|| fastrand::u64(..) ^ u64::from(process));
+        Self { client, last: AtomicU64::new(0) }
     }
 
     /// That of the one which says HANDSHAKE next.
@@ -24,5 +30,20 @@ impl AttemptNumbers {
         let client = self.client?;
         // Relaxed: one attempt says it at a time.
         Some(Attempt { client, number: self.last.fetch_add(1, Relaxed) + 1 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forked_processes_are_different_clients() {
+        let of = |process| {
+            fastrand::seed(7);
+            AttemptNumbers::of_process(process, 2).next()
+        };
+        assert!(of(1) == of(1) && of(1) != of(2));
+        assert_eq!(AttemptNumbers::of_process(1, 1).next(), None);
     }
 }

@@ -51,9 +51,14 @@ pub(super) async fn establish_any(
         tokio::select! {
             biased;
             (at, made) = attempts.next_end() => match made {
-                Ok(conn) => return Ok(conn),
+                Ok(conn) => {
+                    // Another attempt may have failed after this one showed its connection.
+                    shared.set_last_failure(None);
+                    return Ok(conn);
+                }
                 Err(error) if shared.node.life.is_stopping() && attempts.is_empty() => return Err(error),
                 Err(error) => {
+                    shared.note_failure(&error);
                     schedule.note_tried(at, Tried::once(&error));
                     failed.push(error);
                 }

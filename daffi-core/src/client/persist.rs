@@ -74,23 +74,12 @@ pub(super) async fn persist(
 
 fn note_failure(shared: &ClientCore, schedule: &mut Schedule, at: usize, error: &InitializationError) {
     let once = Tried::once(error);
+    let reason = shared.note_failure(error);
     let error: &dyn std::error::Error = error;
-    let reason = with_causes(error);
-    shared.set_last_failure(Some(&reason));
     // The last that is told of an address is what holds of it.
     if schedule.note_failure(at, &reason, once) {
         tracing::warn!(node = %shared.node.name, error, "no connection yet; trying on");
     } else {
         tracing::debug!(node = %shared.node.name, error, "no connection yet");
     }
-}
-
-/// What an error says, and what is behind it.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let (mut text, mut cause) = (error.to_string(), error.source());
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

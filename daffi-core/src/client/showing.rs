@@ -1,12 +1,12 @@
 //! Which connection calls go to, and who is shown as a member.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, error::Error, sync::Arc};
 
 use daffi_serde::FormatSet;
 use parking_lot::MutexGuard;
 
 use super::{Client, ClientConn, ClientCore, ClientState, Current};
-use crate::{events::MemberEvent, session::Members};
+use crate::{error::InitializationError, events::MemberEvent, session::Members};
 
 /// The right to change where calls go and who is shown, which one has at a time: connections follow
 /// each other on several threads, and no list or event of the one before comes behind those of the
@@ -24,6 +24,17 @@ impl ClientCore {
     /// Why the last attempt to connect failed, if one has since there is no connection.
     pub(crate) fn last_failure(&self) -> Option<Arc<str>> {
         self.last_failure.lock().clone()
+    }
+
+    /// An attempt to connect failed. Gives what the error says, and what is behind it.
+    pub(super) fn note_failure(&self, error: &InitializationError) -> String {
+        let (mut text, mut cause) = (error.to_string(), error.source());
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        self.set_last_failure(Some(&text));
+        text
     }
 
     pub(super) fn set_last_failure(&self, reason: Option<&str>) {

@@ -123,6 +123,27 @@ async fn a_node_of_several_servers_stops_while_one_of_them_says_nothing() {
     taking.abort();
 }
 
+/// Of each address it is told why, from the first attempt on.
+#[tokio::test(start_paused = true)]
+async fn a_client_of_a_group_says_why_its_first_attempt_failed() {
+    let ((_router, here), silent) = (router(), endpoint());
+    let mut listener = mem::MemListener::bind(&silent).unwrap();
+    let taking = tokio::spawn(async move {
+        let mut kept = Vec::new();
+        loop {
+            let pending = poll_fn(|cx| listener.poll_accept(cx, &LinkConfig::default())).await.unwrap();
+            kept.push(pending.upgrade().await.unwrap());
+        }
+    });
+    let group = timeout(LONG, at_any("w", &[&here, &silent]).connect_all()).await.unwrap().unwrap();
+    let within = NodeConfig::client().handshake_timeout;
+    sleep(within + within / 2).await;
+    assert_eq!(group.clients()[0].last_failure(), None);
+    let why = group.clients()[1].last_failure().expect("one attempt has failed by now");
+    assert!(why.contains("handshake"), "{why}");
+    taking.abort();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_node_that_is_dropped_leaves_nothing_that_connects() {
     let ((_router, here), away, nobody) = (router(), endpoint(), endpoint());

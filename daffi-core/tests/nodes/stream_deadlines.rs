@@ -10,11 +10,14 @@ use std::{
 };
 
 use daffi_core::{CallError, Callback, CallbackOptions, NodeConfig};
-use daffi_wire::{Limits, MethodName};
+use daffi_wire::{Kind, Limits, MethodName};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{Formats, client, client_exposing, endpoint, formats, router, service_at};
+use crate::{
+    peer::raw,
+    support::{Formats, client, client_exposing, endpoint, formats, router, service_at},
+};
 
 const SHORT: Duration = Duration::from_millis(100);
 
@@ -147,4 +150,40 @@ async fn results_that_a_callback_passes_on_have_the_time_of_their_own_call() {
     let results = caller.rpc().timeout(SHORT).results::<bool>("relay", ()).await.unwrap();
     let all: Vec<bool> = results.try_collect().await.unwrap();
     assert_eq!(all.len(), 4);
+}
+
+/// The inner call has no time but what is left of the outer one.
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_receiver_finds_that_it_comes_too_late_is_a_timeout_whatever_gave_it_its_time() {
+    let (_router, at) = router();
+    let mut worker = raw(&at, "w", "client/4", r#"["f"]"#).await;
+    let relay = Callback::asynchronous(name("relay"), CallbackOptions::new(), formats(), |(both,): (bool,), ctx| {
+        let node = ctx.client::<Formats>().expect("it is a client's");
+        async move {
+            if both {
+                let called = node.rpc().duplex::<u64, u64>("f", ()).await;
+                let (_say, mut heard) = called.map_err(daffi_core::remote_error)?;
+                return Ok(heard.try_next().await.unwrap_err().is_timeout());
+            }
+            Ok(node.rpc().results::<u64>("f", ()).await.unwrap_err().is_timeout())
+        }
+    });
+    let _outer = client_exposing(&at, "relay", NodeConfig::client(), vec![relay]).await;
+    let caller = client(&at, "caller").await;
+    caller.wait_for_members(&["w", "relay"], None).await.unwrap();
+    for both in [false, true] {
+        let call = caller.rpc().timeout(Duration::from_secs(60)).call::<bool>("relay", (both,));
+        let refuses = async {
+            let request = loop {
+                let frame = worker.receive().await.unwrap();
+                if frame.kind() == Kind::Request {
+                    break frame;
+                }
+            };
+            let late = r#"{"args": [["DeadlineExceeded", "daffi", "it is too late", null]], "kwargs": {}}"#;
+            worker.send_to(Kind::Error, request.header().id().0, ["w", "relay", "f"], late, false).await;
+        };
+        let (is_timeout, ()) = tokio::join!(call, refuses);
+        assert!(is_timeout.unwrap(), "both ways: {both}");
+    }
 }
