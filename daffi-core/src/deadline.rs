@@ -1,8 +1,17 @@
 //! Points in time, how far away they are, and times that no clock overflows by.
 
-use std::{future::Future, pin::pin, time::Duration};
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use tokio::time::{Instant, error::Elapsed, timeout_at};
+use pin_project_lite::pin_project;
+use tokio::{
+    runtime::Handle,
+    time::{Instant, error::Elapsed, timeout_at},
+};
 
 /// A node that looks at a clock so much later than it meant to was stopped or suspended itself: the
 /// silence may be its own.
@@ -36,6 +45,37 @@ pub(crate) async fn in_time<T>(within: Duration, future: impl Future<Output = T>
             Err(_) if until.elapsed() > LATE => {}
             ended => return ended,
         }
+    }
+}
+
+/// Does what needs tokio's timers: on the runtime that polls, or on `runtime` where an executor of
+/// another library does.
+pub(crate) fn on_runtime<T>(runtime: &Handle, work: impl FnOnce() -> T) -> T {
+    let _entered = Handle::try_current().is_err().then(|| runtime.enter());
+    work()
+}
+
+pin_project! {
+    /// A future that needs tokio's timers, and may be polled without them.
+    pub(crate) struct OnRuntime<F> {
+        runtime: Handle,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F> OnRuntime<F> {
+    pub(crate) fn new(runtime: &Handle, future: F) -> Self {
+        Self { runtime: runtime.clone(), future }
+    }
+}
+
+impl<F: Future> Future for OnRuntime<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        on_runtime(this.runtime, || this.future.poll(cx))
     }
 }
 

@@ -188,6 +188,8 @@ impl Service {
 
     /// Exposes further callbacks, and tells all clients at once.
     ///
+    #[doc = words!(added_callbacks)]
+    ///
     /// # Errors
     /// [`InitializationError::DuplicateCallback`], and [`InitializationError::Ended`] from the
     /// moment the node is asked to stop: none was added.

@@ -57,7 +57,14 @@ macro_rules! words {
     (members) => {
         "The members as last told by the server, and what they expose. A client that was built with `watch_called` is told \
          first of those alone who expose what it calls; this asks for all from then on, and \
-         `wait_for_members(&[], ..)` waits until they are there. To look without asking is `known_members`."
+         `wait_for_members(&[], ..)` waits until they are there. To look without asking is `known_members`.\n\nWhile there is \
+         no connection, and when the client has ended, these are the members that were told last, some of whom may be gone: \
+         whether there is a connection is in `is_connected` and `state`. From the next connection on the list is that server's."
+    };
+    (added_callbacks) => {
+        "This does not wait until anybody has heard: a call that is made in the same moment, by a client of the same process for one, \
+         may find that no member exposes the callback. With `wait_for_receiver()` on the call it waits, within its timeout, until \
+         the client has heard."
     };
     (known_members) => {
         "The members of whom this client was told: all, unless it was built with `watch_called` and has not asked for them."

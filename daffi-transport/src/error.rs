@@ -1,4 +1,4 @@
-use std::{error::Error as StdError, io, sync::Arc};
+use std::{error::Error as StdError, fmt, io, sync::Arc};
 
 use daffi_wire::{DecodeError, Foreign, Shown};
 
@@ -68,8 +68,8 @@ pub enum Phase {
     Opening,
 }
 
-impl std::fmt::Display for Phase {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Resolve => "resolving the host name",
             Self::Connect => "connecting",
@@ -80,32 +80,55 @@ impl std::fmt::Display for Phase {
 }
 
 /// Why no link came about, on the connecting side.
-#[derive(Debug, thiserror::Error)]
+///
+/// `Display` is the whole sentence, the cause's words included; `source` gives what is behind the
+/// cause, which itself is a field: that of the system can be downcast to [`io::Error`].
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// The endpoint can't be used.
-    #[error(transparent)]
-    Endpoint(#[from] EndpointError),
+    Endpoint(EndpointError),
     /// The transport's settings are unusable, the platform's certificates for one.
-    #[error("cannot connect to {endpoint}")]
     Settings {
         /// Where to.
         endpoint: Endpoint,
         /// Why.
-        #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
     /// A phase failed.
-    #[error("{}", what_failed(*phase, endpoint))]
     Failed {
         /// Where to.
         endpoint: Endpoint,
         /// What failed.
         phase: Phase,
         /// Why.
-        #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Endpoint(error) => error.fmt(f),
+            Self::Settings { endpoint, source } => write!(f, "cannot connect to {endpoint}: {source}"),
+            Self::Failed { endpoint, phase, source } => write!(f, "{}: {source}", what_failed(*phase, endpoint)),
+        }
+    }
+}
+
+impl StdError for ConnectError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Endpoint(error) => error.source(),
+            Self::Settings { source, .. } | Self::Failed { source, .. } => source.source(),
+        }
+    }
+}
+
+impl From<EndpointError> for ConnectError {
+    fn from(error: EndpointError) -> Self {
+        Self::Endpoint(error)
+    }
 }
 
 impl ConnectError {
@@ -151,11 +174,12 @@ fn what_failed(phase: Phase, endpoint: &Endpoint) -> String {
 }
 
 /// Why an accepted connection did not become a link.
-#[derive(Debug, thiserror::Error)]
+///
+/// `Display` is the whole sentence, and `source` gives what is behind the cause.
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum AcceptError {
     /// The peer closed, or the connection broke, during a phase.
-    #[error("{phase} failed")]
     Failed {
         /// What failed.
         phase: Phase,
@@ -164,19 +188,38 @@ pub enum AcceptError {
     },
     /// The peer closed before it said anything: one that only looks whether somebody listens, as
     /// load balancers do.
-    #[error("the peer closed without a word")]
     Silent,
     /// The peer speaks another protocol.
-    #[error("{0}")]
     Foreign(Foreign),
     /// The peer's HTTP request was answered with an error.
-    #[error("the HTTP request was answered with \"{status}\": {}", Shown::new(reason))]
     HttpRefused {
         /// The status, as in `403 Forbidden`.
         status: &'static str,
         /// The sentence in the answer.
         reason: String,
     },
+}
+
+impl fmt::Display for AcceptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed { phase, source } => write!(f, "{phase} failed: {source}"),
+            Self::Silent => f.write_str("the peer closed without a word"),
+            Self::Foreign(foreign) => foreign.fmt(f),
+            Self::HttpRefused { status, reason } => {
+                write!(f, "the HTTP request was answered with \"{status}\": {}", Shown::new(reason))
+            }
+        }
+    }
+}
+
+impl StdError for AcceptError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Failed { source, .. } => source.source(),
+            Self::Silent | Self::Foreign(_) | Self::HttpRefused { .. } => None,
+        }
+    }
 }
 
 impl AcceptError {
@@ -187,14 +230,15 @@ impl AcceptError {
 }
 
 /// Why a node can't listen.
-#[derive(Debug, thiserror::Error)]
+///
+/// `Display` is the whole sentence, the cause's words included; `source` gives what is behind the
+/// cause, which itself is a field.
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum BindError {
     /// The endpoint can't be used.
-    #[error(transparent)]
-    Endpoint(#[from] EndpointError),
+    Endpoint(EndpointError),
     /// The operating system refused.
-    #[error("cannot listen on {endpoint}")]
     Io {
         /// Where.
         endpoint: Endpoint,
@@ -202,14 +246,38 @@ pub enum BindError {
         source: io::Error,
     },
     /// The transport's settings are unusable, a certificate for one.
-    #[error("cannot listen on {endpoint}")]
     Settings {
         /// Where.
         endpoint: Endpoint,
         /// Why.
-        #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Endpoint(error) => error.fmt(f),
+            Self::Io { endpoint, source } => write!(f, "cannot listen on {endpoint}: {source}"),
+            Self::Settings { endpoint, source } => write!(f, "cannot listen on {endpoint}: {source}"),
+        }
+    }
+}
+
+impl StdError for BindError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Endpoint(error) => error.source(),
+            Self::Io { source, .. } => source.source(),
+            Self::Settings { source, .. } => source.source(),
+        }
+    }
+}
+
+impl From<EndpointError> for BindError {
+    fn from(error: EndpointError) -> Self {
+        Self::Endpoint(error)
+    }
 }
 
 impl BindError {

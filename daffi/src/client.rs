@@ -171,6 +171,8 @@ impl Client {
     /// as soon as no call is open, by a new connection in place of the old one. See
     /// [`reannounce`](Self::reannounce).
     ///
+    #[doc = daffi_core::words!(added_callbacks)]
+    ///
     /// # Errors
     /// [`InitializationError`] for a name that can't be used or is taken, and from the moment the node
     /// is asked to stop: none was added.
@@ -418,11 +420,8 @@ impl ClientBuilder {
     /// ```
     ///
     /// # Errors
-    /// [`InitializationError`] for what can't work whoever is there: a name, an endpoint, a
-    /// setting.
-    ///
-    /// # Panics
-    /// When called outside a tokio runtime.
+    /// [`InitializationError`] for what can't work whoever is there: a name, an endpoint, a setting;
+    /// outside a tokio runtime.
     pub fn connect_lazy(self, endpoint: &str) -> Result<Client, InitializationError> {
         self.connect_any_lazy([endpoint])
     }
@@ -432,9 +431,6 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// The errors of [`connect_lazy`](Self::connect_lazy).
-    ///
-    /// # Panics
-    /// When called outside a tokio runtime.
     pub fn connect_any_lazy<E: AsRef<str>>(
         self,
         endpoints: impl IntoIterator<Item = E>,

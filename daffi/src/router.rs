@@ -150,9 +150,6 @@ impl RouterBuilder {
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
-    ///
-    /// # Panics
-    /// When called outside a tokio runtime.
     pub fn listen(self, listeners: Vec<Box<dyn Listener>>) -> Result<Router, InitializationError> {
         self.settings.refuse_for_listeners(self.also.len())?;
         let is_open = self.guarding.lets_all_in();

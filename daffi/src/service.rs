@@ -98,6 +98,8 @@ impl Service {
 
     /// Exposes further callbacks, and tells all clients at once.
     ///
+    #[doc = daffi_core::words!(added_callbacks)]
+    ///
     /// # Errors
     /// [`InitializationError`] for a name that can't be used or is taken, and from the moment the node
     /// is asked to stop: none was added.
@@ -163,9 +165,6 @@ impl ServiceBuilder {
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
-    ///
-    /// # Panics
-    /// When called outside a tokio runtime.
     pub fn listen(self, listeners: Vec<Box<dyn Listener>>) -> Result<Service, InitializationError> {
         self.settings.refuse_for_listeners(self.also.len())?;
         let is_open = self.guarding.lets_all_in();

@@ -104,6 +104,10 @@ macro_rules! listening {
         /// these endpoints ([`Meaningless`](InitializationError::Meaningless)). Nothing is
         /// listening then.
         pub async fn bind(mut self, endpoint: &str) -> Result<$node, InitializationError> {
+            // Sockets are opened before the node itself would notice.
+            if tokio::runtime::Handle::try_current().is_err() {
+                return Err(InitializationError::NoRuntime);
+            }
             let also = std::mem::take(&mut self.also);
             let endpoints: Result<Vec<_>, _> = std::iter::once(endpoint.parse()).chain(also).collect();
             let endpoints = endpoints.map_err(daffi_transport::BindError::from)?;

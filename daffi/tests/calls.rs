@@ -12,7 +12,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use daffi::{CallError, CastItem, Client, ClientState, Context, Ended, FormatId, Owned, Router, Service, Value, args};
+use daffi::{
+    CallError, Callbacks, CastItem, Client, ClientState, Context, Ended, FormatId, Owned, Router, Service, Value, args,
+};
 use futures::{
     StreamExt,
     future::{join_all, try_join_all},
@@ -338,4 +340,19 @@ async fn a_client_that_connects_later_tells_how_it_stands() {
     let mut state = given_up.state();
     drop(given_up);
     state.wait_for(|state| matches!(state, ClientState::Ended(_))).await.unwrap();
+}
+
+/// Nothing tells when a client has heard of an added callback, but a call can wait for it.
+#[tokio::test]
+async fn a_callback_that_was_added_just_now_can_be_waited_for() {
+    let at = "mem://added-just-now";
+    let service = Service::builder("service").bind(at).await.unwrap();
+    let client = Client::builder("client").connect(at).await.unwrap();
+    for number in 0..50_usize {
+        let name = format!("f{number}");
+        service.add_callbacks(Callbacks::new().callback_fn(name.clone(), move || async move { number })).unwrap();
+        let rpc = client.rpc().timeout(Duration::from_secs(60)).wait_for_receiver();
+        let rpc = if number % 2 == 0 { rpc } else { rpc.receiver("service") };
+        assert_eq!(rpc.call::<usize>(&name, ()).await.unwrap(), number);
+    }
 }

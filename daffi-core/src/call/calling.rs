@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     client::{Client, ClientConn},
-    deadline::later,
+    deadline::{later, on_runtime},
     error::{CallError, WaitedFor},
 };
 
@@ -173,7 +173,9 @@ impl<'m, F: FormatSet> Future for RawCall<'m, F> {
                     }
                     return Poll::Pending;
                 }
-                CallStepProjection::Waits { call } => return call.as_mut().poll(cx),
+                CallStepProjection::Waits { call } => {
+                    return on_runtime(this.client.runtime(), || call.as_mut().poll(cx));
+                }
             }
         }
     }
@@ -198,7 +200,8 @@ fn begin<'m, F: FormatSet>(
                 let (receiver, written) = (&addressed.receiver, &mut addressed.written);
                 if let Some(mut pending) = send_now(&current.conn, receiver, written, cx.waker())? {
                     pending.count(method);
-                    let expires = options.timeout.map(|after| sleep_until(later(after)));
+                    let sleep = |after| on_runtime(client.runtime(), || sleep_until(later(after)));
+                    let expires = options.timeout.map(sleep);
                     let after = options.timeout.unwrap_or_default();
                     return Ok(CallStep::Sent { pending, expires, after, given_up: client.parent_given_up() });
                 }
@@ -362,7 +365,8 @@ impl<F: FormatSet> Queueing<'_, F> {
             };
             self.waits = Some(Box::pin(queue(self.client.clone(), self.method, unsent, options)));
         }
-        self.waits.as_mut().expect(ENDED).as_mut().poll(cx)
+        let waits = self.waits.as_mut().expect(ENDED);
+        on_runtime(self.client.runtime(), || waits.as_mut().poll(cx))
     }
 }
 

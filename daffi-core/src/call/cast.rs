@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     client::{Client, ClientConn},
-    deadline::later,
+    deadline::{OnRuntime, later},
     error::{CallError, WaitedFor},
     session::Members,
 };
@@ -74,11 +74,11 @@ impl<F: FormatSet> Cast<F> {
         let (span, options) = self.client.begin(method, &self.options);
         cast.options = options.into_owned();
         let payloads = payloads(&self.client, &self.options, method, &args);
-        Box::pin(async move {
+        Box::pin(OnRuntime::new(self.client.runtime(), async move {
             let answers = cast.client.unless_given_up(method, cast.send(method, &payloads)).await;
             cast.client.end_cast(span, method, &answers);
             answers
-        })
+        }))
     }
 
     /// Calls `method` on each member and gives what all give, one by one, each result with the name
@@ -90,7 +90,7 @@ impl<F: FormatSet> Cast<F> {
         let options = client.inherit(&self.options);
         let payloads = Arc::new(payloads(client, &options, method, &args));
         let cast = Casting::new(client, &options, self.receivers.as_deref(), method, &payloads, true);
-        let found = client.unless_given_up(method, cast.members()).await;
+        let found = OnRuntime::new(client.runtime(), client.unless_given_up(method, cast.members())).await;
         if found.is_err() {
             // There is no call of a member to tell of it.
             client.end_call(None, method, &found);
@@ -146,10 +146,10 @@ impl<F: FormatSet> CastNowait<F> {
         let (span, options) = self.client.begin(method, &self.options);
         cast.options = options.into_owned();
         let payloads = payloads(&self.client, &self.options, method, &args);
-        Box::pin(async move {
+        Box::pin(OnRuntime::new(self.client.runtime(), async move {
             let queued = cast.client.unless_given_up(method, cast.send(method, &payloads)).await;
             cast.client.end_queued(span, method, queued)
-        })
+        }))
     }
 
     /// What became of the request of each member.

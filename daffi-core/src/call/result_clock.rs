@@ -7,9 +7,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, Sleep, sleep_until},
+};
 
-use crate::deadline::later;
+use crate::deadline::{later, on_runtime};
 
 /// The time of the next result. That of the first of a call counts from the call, that of a further
 /// one from when it is waited for: a reader may take its time with the one before.
@@ -52,12 +55,14 @@ impl ResultClock {
     }
 
     /// Ends with the time that is up.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Duration> {
+    ///
+    /// `runtime`: whose timers it takes where none are at hand.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, runtime: &Handle) -> Poll<Duration> {
         if self.next.is_none() {
             self.next = self.each.map(|each| (later(each), each));
         }
         let Some((until, time)) = self.next else { return Poll::Pending };
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        let sleep = self.sleep.get_or_insert_with(|| on_runtime(runtime, || Box::pin(sleep_until(until))));
         if sleep.deadline() != until {
             sleep.as_mut().reset(until);
         }

@@ -204,7 +204,7 @@ impl<R, F: FormatSet> Results<R, F> {
         {
             return Poll::Ready(CallError::Cancelled { method: self.method.clone() });
         }
-        self.clock.poll(cx).map(|after| CallError::Timeout {
+        self.clock.poll(cx, self.client.runtime()).map(|after| CallError::Timeout {
             receiver: self.call.as_ref().map_or_else(|| receiver_text(None), |call| call.pending.receiver_text()),
             method: self.method.clone(),
             after,

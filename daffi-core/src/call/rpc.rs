@@ -16,7 +16,7 @@ use super::{
     setters,
     span::CallSpan,
 };
-use crate::{client::Client, error::CallError};
+use crate::{client::Client, deadline::OnRuntime, error::CallError};
 
 /// A call to one receiver, which answers it: [`Client::rpc`].
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ impl<F: FormatSet> Rpc<F> {
         let payloads = self.client.payloads(&args, &self.options, None);
         let (results, options) = self.results_with(method, &payloads).await?;
         let again = Again::of(&payloads, &options).map(|again| (again, options));
-        results.await_begin(again).await
+        OnRuntime::new(self.client.runtime(), results.await_begin(again)).await
     }
 
     /// The results of a call that was sent with these arguments.
@@ -103,7 +103,8 @@ impl<F: FormatSet> Rpc<F> {
     ) -> Result<R, SendError<E>> {
         let (call, options, span) =
             self.open_with(method, &args, StreamFlags { items_follow: true, takes_results: false }).await?;
-        let sent = send_all(&self.client, method, call, items, (options.timeout, span.as_deref())).await;
+        let sending = send_all(&self.client, method, call, items, (options.timeout, span.as_deref()));
+        let sent = OnRuntime::new(self.client.runtime(), sending).await;
         match &sent {
             Ok(_) => self.client.end_call(span, method, &Ok(())),
             Err(SendError::Call(error)) => self.client.end_call::<()>(span, method, &Err(error.clone())),
@@ -137,7 +138,7 @@ impl<F: FormatSet> Rpc<F> {
     async fn open(&self, method: &str, payloads: &Payloads, stream: StreamFlags) -> Result<Opened, CallError> {
         let (span, options) = self.client.begin(method, &self.options);
         let options = CallOptions { stream, ..options.into_owned() };
-        match open(&self.client, method, payloads, &options).await {
+        match OnRuntime::new(self.client.runtime(), open(&self.client, method, payloads, &options)).await {
             Ok(call) => {
                 if let Some(span) = &span
                     && !call.pending.receiver().is_empty()

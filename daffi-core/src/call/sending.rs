@@ -1,6 +1,6 @@
 //! Arguments that are sent one by one.
 
-use std::{fmt, marker::PhantomData, pin::pin, sync::Arc, time::Duration};
+use std::{error::Error, fmt, marker::PhantomData, pin::pin, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use daffi_serde::{FormatSet, Returned, SerdeError};
@@ -20,16 +20,38 @@ use crate::{
 };
 
 /// Why a call whose arguments come from a source that can fail gave no result. `C`: what the call
-/// fails with.
-#[derive(Clone, Debug, thiserror::Error)]
+/// fails with. `Display` is the whole sentence, and `source` gives what is behind the cause.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum SendError<E, C = CallError> {
     /// The source failed; the call was given up, or the stream ended.
-    #[error("the source of the items failed")]
-    Source(#[source] E),
+    Source(E),
     /// The call failed.
-    #[error(transparent)]
-    Call(#[from] C),
+    Call(C),
+}
+
+impl<E: fmt::Display, C: fmt::Display> fmt::Display for SendError<E, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source(error) => write!(f, "the source of the items failed: {error}"),
+            Self::Call(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: Error, C: Error> Error for SendError<E, C> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Source(error) => error.source(),
+            Self::Call(error) => error.source(),
+        }
+    }
+}
+
+impl<E, C> From<C> for SendError<E, C> {
+    fn from(error: C) -> Self {
+        Self::Call(error)
+    }
 }
 
 /// Sends all items of a call and waits for its answer. The timeout begins when all were sent.

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     client::{Client, Flow, Gone, Paid, Pinned, Style},
-    deadline::later,
+    deadline::{OnRuntime, later},
     error::{CallError, Disconnected, StreamError, WaitedFor},
 };
 
@@ -108,7 +108,7 @@ impl<F: FormatSet> StreamCall<F> {
     {
         let (call, span) = self.begin(method);
         async move {
-            let sent = call.send_all(method, chunks, span.as_deref()).await;
+            let sent = OnRuntime::new(call.client.runtime(), call.send_all(method, chunks, span.as_deref())).await;
             call.client.end_stream(span, method, &sent);
             sent
         }
@@ -136,7 +136,8 @@ impl<F: FormatSet> StreamCall<F> {
     {
         let (call, span) = self.begin(method);
         let mut failed = None;
-        let sent = call.send_all(method, until_error(chunks, &mut failed), span.as_deref()).await;
+        let sending = call.send_all(method, until_error(chunks, &mut failed), span.as_deref());
+        let sent = OnRuntime::new(call.client.runtime(), sending).await;
         match (&failed, &sent) {
             // It was given up.
             (Some(_), Ok(_)) => drop(span),
@@ -285,7 +286,7 @@ impl<F: FormatSet> StreamNowait<F> {
     {
         let (call, span) = self.begin(method);
         async move {
-            let sent = call.send_all(method, chunks, span.as_deref()).await;
+            let sent = OnRuntime::new(call.client.runtime(), call.send_all(method, chunks, span.as_deref())).await;
             call.client.end_stream(span, method, &sent);
             sent
         }
@@ -313,7 +314,8 @@ impl<F: FormatSet> StreamNowait<F> {
     {
         let (call, span) = self.begin(method);
         let mut failed = None;
-        let sent = call.send_all(method, until_error(chunks, &mut failed), span.as_deref()).await;
+        let sending = call.send_all(method, until_error(chunks, &mut failed), span.as_deref());
+        let sent = OnRuntime::new(call.client.runtime(), sending).await;
         match (&failed, &sent) {
             // It was given up.
             (Some(_), Ok(_)) => drop(span),

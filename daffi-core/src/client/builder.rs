@@ -193,6 +193,7 @@ impl<F: FormatSet> ClientBuilder<F> {
 
     /// Makes one node, with a client for each of `places`.
     fn build(self, places: Vec<Addresses>) -> Result<Vec<Client<F>>, InitializationError> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| InitializationError::NoRuntime)?;
         if self.looks && !self.callbacks.is_empty() {
             return Err(InitializationError::LooksOnly);
         }
@@ -209,6 +210,7 @@ impl<F: FormatSet> ClientBuilder<F> {
                 if self.watches_all { Wanted::everything() } else { Wanted::default() },
                 (Arc::clone(&picker), in_group),
                 addresses,
+                runtime.clone(),
             ))
         };
         let cores: Vec<_> = places.into_iter().enumerate().map(core).collect();

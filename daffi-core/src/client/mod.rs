@@ -32,12 +32,9 @@ mod token;
 mod watching;
 mod withdrawal;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
@@ -45,10 +42,7 @@ use daffi_serde::FormatSet;
 use daffi_transport::Endpoint;
 use daffi_wire::{MethodName, Role};
 use parking_lot::Mutex;
-use tokio::{
-    sync::{Notify, watch},
-    time::timeout,
-};
+use tokio::sync::{Notify, watch};
 
 pub use self::builder::ClientBuilder;
 pub use self::called::{CalledStats, ClientStats};
@@ -63,7 +57,7 @@ pub(crate) use self::{
     pinned::Pinned,
 };
 use crate::{
-    error::{CallError, Disconnected, Ended, InitializationError, WaitedFor},
+    error::{CallError, Disconnected, Ended, InitializationError},
     events::{EventHub, Events},
     serve::{Callback, Context, Node, ServingNode},
     session::{Members, Token},
@@ -192,6 +186,7 @@ impl ClientCore {
         wanted: Wanted,
         (picker, in_group): (Arc<dyn Picker>, usize),
         addresses: Addresses,
+        runtime: tokio::runtime::Handle,
     ) -> Self {
         let attempts = AttemptNumbers::of_one_of(addresses.len());
         Self {
@@ -217,7 +212,7 @@ impl ClientCore {
             dropped_headers: AtomicBool::default(),
             unanswered: Contest::default(),
             attempts,
-            runtime: tokio::runtime::Handle::current(),
+            runtime,
         }
     }
 
@@ -368,37 +363,6 @@ impl<F: FormatSet> Client<F> {
         }
     }
 
-    #[doc = words!(wait_for_members)]
-    pub async fn wait_for_members(&self, names: &[&str], within: Option<Duration>) -> Result<(), CallError> {
-        self.shared().want_all();
-        let missing = || names.iter().filter(|n| self.known_members().get(n).is_none()).copied().collect::<Vec<_>>();
-        let all = async {
-            let (mut changes, mut state) = (self.shared().changes.subscribe(), self.shared().state.subscribe());
-            loop {
-                // Without a connection the list is that of the one before.
-                let is_told = self.shared().current().as_ref().is_some_and(|current| current.members.knows_all());
-                match *state.borrow_and_update() {
-                    ClientState::Ended(how) => return Err(how.call_error()),
-                    ClientState::Connected | ClientState::Replacing if is_told && missing().is_empty() => return Ok(()),
-                    _ => {}
-                }
-                tokio::select! {
-                    _ = changes.changed() => {}
-                    _ = state.changed() => {}
-                }
-            }
-        };
-        match within {
-            None => all.await,
-            Some(after) => timeout(after, all).await.unwrap_or_else(|_| {
-                let receiver = missing().join(", ");
-                let waited_for = if self.is_connected() { WaitedFor::Members } else { WaitedFor::Connection };
-                let last_failure = self.last_failure();
-                Err(CallError::Timeout { receiver, method: "wait_for_members".into(), after, waited_for, last_failure })
-            }),
-        }
-    }
-
     /// The runtime that it runs on: for what belongs to it and is begun elsewhere.
     #[must_use]
     pub fn runtime(&self) -> &tokio::runtime::Handle {
@@ -418,6 +382,8 @@ impl<F: FormatSet> Client<F> {
     /// Servers of this project are told at once. A 3.0.1 server takes a second handshake for an
     /// eviction, so it is told by a new connection in place of the old one, as soon as no call is
     /// open; see [`reannounce`](Self::reannounce).
+    ///
+    #[doc = words!(added_callbacks)]
     ///
     /// # Errors
     /// [`InitializationError::DuplicateCallback`] and [`InitializationError::LooksOnly`];

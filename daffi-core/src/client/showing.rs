@@ -1,12 +1,18 @@
 //! Which connection calls go to, and who is shown as a member.
 
-use std::{collections::BTreeSet, error::Error, sync::Arc};
+use std::{collections::BTreeSet, error::Error, sync::Arc, time::Duration};
 
 use daffi_serde::FormatSet;
 use parking_lot::MutexGuard;
+use tokio::time::timeout;
 
 use super::{Client, ClientConn, ClientCore, ClientState, Current};
-use crate::{error::InitializationError, events::MemberEvent, session::Members};
+use crate::{
+    deadline::OnRuntime,
+    error::{CallError, InitializationError, WaitedFor},
+    events::MemberEvent,
+    session::Members,
+};
 
 /// The right to change where calls go and who is shown, which one has at a time: connections follow
 /// each other on several threads, and no list or event of the one before comes behind those of the
@@ -43,6 +49,45 @@ impl ClientCore {
 }
 
 impl<F: FormatSet> Client<F> {
+    #[doc = words!(wait_for_members)]
+    pub async fn wait_for_members(&self, names: &[&str], within: Option<Duration>) -> Result<(), CallError> {
+        self.shared().want_all();
+        let missing = || names.iter().filter(|n| self.known_members().get(n).is_none()).copied().collect::<Vec<_>>();
+        let all = async {
+            let (mut changes, mut state) = (self.shared().changes.subscribe(), self.shared().state.subscribe());
+            loop {
+                // Without a connection the list is that of the one before.
+                let is_told = self.shared().current().as_ref().is_some_and(|current| current.members.knows_all());
+                match *state.borrow_and_update() {
+                    ClientState::Ended(how) => return Err(how.call_error()),
+                    ClientState::Connected | ClientState::Replacing if is_told && missing().is_empty() => return Ok(()),
+                    _ => {}
+                }
+                tokio::select! {
+                    _ = changes.changed() => {}
+                    _ = state.changed() => {}
+                }
+            }
+        };
+        match within {
+            None => all.await,
+            Some(after) => {
+                OnRuntime::new(self.runtime(), async { timeout(after, all).await }).await.unwrap_or_else(|_| {
+                    let receiver = missing().join(", ");
+                    let waited_for = if self.is_connected() { WaitedFor::Members } else { WaitedFor::Connection };
+                    let last_failure = self.last_failure();
+                    Err(CallError::Timeout {
+                        receiver,
+                        method: "wait_for_members".into(),
+                        after,
+                        waited_for,
+                        last_failure,
+                    })
+                })
+            }
+        }
+    }
+
     /// Why the last attempt to connect failed, with what is behind that; `None` while there is a
     /// connection, or before an attempt has failed. The timeout of a call that waited for a
     /// connection says it as well.

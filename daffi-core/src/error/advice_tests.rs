@@ -166,6 +166,7 @@ fn of_nodes_that_cannot_be_started() {
         Handshake { .. } => Handshake { endpoint: at.to_string(), source: Disconnected::HandshakeTimeout(SECOND) }, Says("is the other end a daffi node?");
         Hello { .. } => Hello { source: TOO_LARGE }, Needs("size and limit are named");
         Thread(_) => Thread(io_error()), Says("raise the limit");
+        NoRuntime => NoRuntime, Says("begin it in #[tokio::main]");
         NoEndpoint => NoEndpoint, Says("needs at least one endpoint");
         NoAddress => NoAddress, Says("needs at least one address");
         AllFailed(_) => AllFailed(vec![NoAddress, NoEndpoint]), Says("needs at least one address");

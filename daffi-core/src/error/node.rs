@@ -46,6 +46,8 @@ pub enum InitializationError {
     },
     /// There is no thread for a client that blocks.
     Thread(std::io::Error),
+    /// It was begun outside a tokio runtime, on which nodes live.
+    NoRuntime,
     /// Nothing to listen on was given.
     NoEndpoint,
     /// Nothing to connect to was given.
@@ -100,6 +102,11 @@ impl fmt::Display for InitializationError {
             Self::Thread(error) => write!(
                 f,
                 "cannot start the thread of a blocking client: {error}; raise the limit of this process's open files or threads"
+            ),
+            Self::NoRuntime => f.write_str(
+                "a node lives on a tokio runtime, and this is none: begin it in #[tokio::main], or while a runtime that is kept \
+                 for as long as the node is entered (`runtime.block_on`, `runtime.enter()`); a program without async takes a \
+                 blocking client (connect_blocking)",
             ),
             Self::NoEndpoint => f.write_str("a node that listens needs at least one endpoint to listen on"),
             Self::NoAddress => f.write_str("a node that connects needs at least one address to connect to"),

@@ -127,7 +127,7 @@ impl Server {
             return Err(InitializationError::NoEndpoint);
         }
         let most_connections = config.max_connections.min(descriptors::for_connections());
-        let runtime = Handle::current();
+        let runtime = Handle::try_current().map_err(|_| InitializationError::NoRuntime)?;
         let lanes = Lanes::on(&runtime, config.threads);
         Ok(Self {
             name,

@@ -41,8 +41,9 @@
 //! read no float there.
 //!
 //! Keys of maps are text. Integers and truth values as keys are read back from it by a map of such
-//! keys, but for one in serde's buffers, which make no number of text: that is an error of its
-//! reader.
+//! keys, but for one in serde's buffers (`flatten`, tagged and untagged enums), which make no
+//! number of text: that is an error of its reader, of `serde_json` as well. There take `String`
+//! keys, or another format.
 //!
 //! `serde_json`'s `RawValue` is written as it is, and read as what stands there. Other formats
 //! refuse it.

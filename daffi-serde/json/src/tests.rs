@@ -186,3 +186,32 @@ fn depth_and_number_of_values_are_limited() {
     assert!(count("[1, 2]").is_ok());
     assert!(count("[1, 2, 3, 4]").unwrap_err().to_string().contains("more than 3 values (max_values)"));
 }
+
+/// serde's buffers make no number of the text of a key, whoever reads it into them.
+#[test]
+fn keys_of_numbers_behind_flatten_are_refused_as_by_serde_json() {
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    struct Flat {
+        id: u8,
+        #[serde(flatten)]
+        rest: std::collections::BTreeMap<i32, String>,
+    }
+    let object = r#"{"id":1,"7":"x"}"#;
+    let theirs = serde_json::from_str::<Flat>(object).unwrap_err().to_string();
+    let ours = read::<Flat>(format!(r#"{{"args":[{object}],"kwargs":{{}}}}"#)).unwrap_err();
+    for said in [theirs, ours] {
+        assert!(said.contains("invalid type: string \"7\", expected i32"), "{said}");
+    }
+}
+
+/// What the documentation of `Value` says of those who read it without this format.
+#[test]
+fn what_serde_json_rounds_is_exact_here() {
+    let digits = "123456789012345678901234567890";
+    if !crate::precise::numbers_are_maps() {
+        assert_eq!(serde_json::from_str::<Value>(digits).unwrap(), Value::Float(1.2345678901234568e29));
+    }
+    assert_eq!(serde_json::from_str::<i128>(digits).unwrap().to_string(), digits);
+    let exact = read::<Value>(format!(r#"{{"args":[{digits}],"kwargs":{{}}}}"#)).unwrap();
+    assert_eq!(exact.to_string(), digits);
+}

@@ -80,6 +80,14 @@ impl Msgpack {
                 }
             });
         read.map_err(|error| match error {
+            // Of the reader of a slice, which ends.
+            Error::InvalidMarkerRead(_) | Error::InvalidDataRead(_) => SerdeError::decode(
+                FormatId::MSGPACK,
+                format_args!(
+                    "it ends in the middle of a value, after {} bytes: it was cut short, or is of another format",
+                    bytes.len()
+                ),
+            ),
             Error::Utf8Error(why) => SerdeError::decode(
                 FormatId::MSGPACK,
                 format_args!("text (str) that is not UTF-8: {why}; bytes are sent as bin, and read as such"),

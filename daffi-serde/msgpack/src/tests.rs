@@ -182,3 +182,20 @@ fn depth_and_announced_lengths_are_limited() {
         assert!(result::<Bytes>(announced).is_err());
     }
 }
+
+#[test]
+fn what_is_cut_short_says_so() {
+    let mut whole = BytesMut::new();
+    Msgpack::default().encode_result(&("a text", 1.5, vec![1_u16; 20]), &mut Output::new(&mut whole)).unwrap();
+    let whole = whole.freeze();
+    for len in 0..whole.len() {
+        let middle =
+            format!("cannot read MSGPACK: it ends in the middle of a value, after {len} bytes: it was cut short");
+        let says_so = |said: String| {
+            let too_many = said.ends_with("elements are announced, more than the payload has bytes for");
+            assert!(too_many || said.starts_with(&middle), "{said}");
+        };
+        says_so(read::<(String, f64, Vec<u16>)>(whole.slice(..len)).unwrap_err());
+        says_so(read::<Value>(whole.slice(..len)).unwrap_err());
+    }
+}

@@ -25,16 +25,49 @@ pub(crate) fn read<'de>(
 /// Why a payload could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Problem {
-    #[error(transparent)]
-    Postcard(#[from] Error),
-    #[error("{0} bytes after the end")]
+    #[error("{}{}", .0, advice(.0))]
+    Postcard(Error),
+    #[error("{0} bytes after the end: it is of another type than is asked for")]
     Rest(usize),
+    #[error("{0} bytes after the arguments")]
+    RestOfCall(usize),
     #[error("argument {which} is not of the type asked for: {rest} bytes after its end")]
     RestOfArgument { which: String, rest: usize },
     #[error("{0} is cut short")]
     Short(&'static str),
     #[error("a name is not UTF-8")]
     Name,
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        Self::Postcard(error)
+    }
+}
+
+/// What postcard's own words mean for whoever reads them: it keeps none of those of types.
+const fn advice(error: &Error) -> &'static str {
+    match error {
+        Error::DeserializeUnexpectedEnd => {
+            ": it is cut short, or of another type than is asked for, which POSTCARD does not say; read the type that was \
+             written (a Value only where a Value was written)"
+        }
+        Error::DeserializeBadVarint
+        | Error::DeserializeBadBool
+        | Error::DeserializeBadChar
+        | Error::DeserializeBadUtf8
+        | Error::DeserializeBadOption
+        | Error::DeserializeBadEnum
+        | Error::DeserializeBadEncoding => {
+            ": it is of another type than is asked for, which POSTCARD does not say; read the type that was written (a Value \
+             only where a Value was written)"
+        }
+        Error::SerdeDeCustom => {
+            ": the type refused what it read, in words that POSTCARD does not keep, or it is of another type than is asked \
+             for, which POSTCARD does not say"
+        }
+        _ => "",
+    }
 }
 
 impl Problem {

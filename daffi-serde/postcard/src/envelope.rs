@@ -75,7 +75,7 @@ pub(crate) fn read<S: ArgsSink>(bytes: &[u8], watch: &Watch, sink: &mut S) -> Re
         argument::read(rest.value()?, watch, |argument| sink.keyword(name, argument))
             .map_err(|problem| problem.of(|| format!("'{name}'")))?;
     }
-    if rest.0.is_empty() { Ok(()) } else { Err(Problem::Rest(rest.0.len())) }
+    if rest.0.is_empty() { Ok(()) } else { Err(Problem::RestOfCall(rest.0.len())) }
 }
 
 /// The bytes of the argument, if there is just one, and no keyword.

@@ -145,7 +145,7 @@ fn bytes_that_are_no_arguments_are_refused() {
         (b"\x00", "the number of keyword arguments is cut short"),
         (b"\x00\x01\x02a", "a name is cut short"),
         (b"\x00\x01\x01\xff\0\0\0\0", "a name is not UTF-8"),
-        (b"\x00\x00\x00", "1 bytes after the end"),
+        (b"\x00\x00\x00", "1 bytes after the arguments"),
     ];
     for (bytes, reason) in cases {
         assert_eq!(bind::<(u8,)>(bytes), Err(format!("cannot read POSTCARD: {reason}")), "{bytes:?}");
@@ -214,4 +214,25 @@ fn a_sole_argument_is_a_result() {
     for broken in [&b""[..], b"\x01\x02\0\0\0\x07", b"\x01\x01\0\0\0\x07\0\0"] {
         assert!(sole(broken).is_err(), "{broken:?}");
     }
+}
+
+#[test]
+fn what_is_of_another_type_says_so() {
+    #[derive(Debug, serde::Serialize, serde::Deserialize)]
+    struct Point {
+        x: f64,
+        label: String,
+    }
+    let point = || encode(&Point { x: -1.5, label: "p".to_owned() });
+    for error in [
+        read::<Value>(point()).unwrap_err(),
+        read::<Point>(encode(&(1.5, 200_u8, 7_u8))).unwrap_err(),
+        read::<bool>(encode(&7_u8)).unwrap_err(),
+        read::<char>(encode(&"two")).unwrap_err(),
+        read::<String>(encode(&(1_u8, 0xff_u8))).unwrap_err(),
+    ] {
+        assert!(error.contains("of another type than is asked for"), "{error}");
+    }
+    let wrong = read::<Value>(encode(&"text")).unwrap_err();
+    assert!(wrong.contains("a Value only where a Value was written"), "{wrong}");
 }

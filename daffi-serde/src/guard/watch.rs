@@ -39,7 +39,8 @@ impl fmt::Display for Breach {
             Self::Undescribed(format) => write!(
                 f,
                 "the type asks what is there, which {format} does not say (an internally or adjacently tagged or untagged \
-                 enum, `flatten`, serde_json's Value): use JSON, MSGPACK or PICKLE, or daffi's Value"
+                 enum, `flatten`, serde_json's Value): use JSON, MSGPACK or PICKLE, or \
+                 daffi's Value at both ends"
             ),
         }
     }

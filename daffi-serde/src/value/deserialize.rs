@@ -1,17 +1,17 @@
 //! How a [`Value`] is read: whatever a format finds, or the enum of [`exact`](super::exact).
 
-use std::{cell::Cell, fmt, marker::PhantomData, str::FromStr};
+use std::{any::type_name, cell::Cell, fmt, marker::PhantomData, str::FromStr};
 
 use bytes::Bytes;
 use num_bigint::BigInt;
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeSeed, EnumAccess, Error, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor},
+    de::{DeserializeSeed, EnumAccess, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor},
 };
 
 use crate::buffered::Width;
 
-use super::{DateTime, Time, TimeDelta, Value, decimal::is_decimal, exact::Kind, tag};
+use super::{DateTime, Time, TimeDelta, Value, decimal::is_decimal, exact::Kind, number::Number, tag};
 
 /// No more places than this are made on a format's word alone; later ones are at most as many as
 /// are filled already.
@@ -100,6 +100,9 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
+        if type_name::<A>() == NUMBER_OF_SERDE_JSON {
+            return read_number(map);
+        }
         ReadEntries.visit_map(map).map(Value::Map)
     }
 
@@ -121,6 +124,25 @@ impl<'de> Visitor<'de> for ValueVisitor {
             _ => read_single(kind, content),
         }
     }
+}
+
+/// What `serde_json` hands over in the place of most numbers where its feature
+/// `arbitrary_precision` is on, and where none of this project's formats stands between. It is told
+/// by its type: a map with the same key is a map, whoever sends it. Its library exports no such
+/// type, and a test in a build with the feature holds its name.
+const NUMBER_OF_SERDE_JSON: &str = "serde_json::number::NumberDeserializer";
+
+/// The number of which all digits stand in a map of one key.
+#[cold]
+fn read_number<'de, A: MapAccess<'de>>(mut map: A) -> Result<Value, A::Error> {
+    let entry = map.next_entry::<IgnoredAny, String>()?;
+    let number = entry.and_then(|(_, digits)| Number::parse(&digits));
+    Ok(match number.ok_or_else(|| A::Error::custom("a number beyond what a float holds (1.8e308)"))? {
+        Number::Unsigned(integer) => integer.into(),
+        Number::Signed(integer) => integer.into(),
+        Number::Big(integer) => integer.into(),
+        Number::Float(float) => float.into(),
+    })
 }
 
 /// Bytes that serde kept as a list, if all items are what [`buffered`](crate::buffered) makes of

@@ -49,6 +49,12 @@ pub use self::{
 /// assert_eq!(value.into_typed::<Vec<u8>>(), Ok(vec![1, 2, 3]));
 /// ```
 ///
+/// It can be read by other libraries of serde too, and holds what those give it. `serde_json` gives
+/// integers beyond 64 bits as floats, `123456789012345678901234567890` as `1.2345678901234568e29`
+/// and without an error, unless the build has its feature `arbitrary_precision`. To read JSON of
+/// one's own with all digits, turn that on, or take a type with room for them, `i128` for one. The
+/// formats of daffi give a `Value` every integer as it is, in any build.
+///
 /// A value takes 24 bytes, and what it holds is boxed at exactly its size: a list of a million
 /// small values takes 24 MB. `From` and `into` make the boxes, of `Vec`s and `String`s too.
 #[derive(Clone, Debug, PartialEq, Default)]

@@ -1,6 +1,6 @@
 //! What can be wrong with settings, and with a handshake.
 
-use std::{error::Error as StdError, io};
+use std::{error::Error as StdError, fmt, io};
 
 use daffi_wire::Shown;
 use rustls::{AlertDescription, Error, InvalidMessage};
@@ -11,18 +11,17 @@ type TlsCause = Box<dyn StdError + Send + Sync>;
 
 /// Why certificates or keys can't be used.
 ///
-/// `file` is what was read, as in `certificate file "server.pem"`.
-#[derive(Debug, thiserror::Error)]
+/// `file` is what was read, as in `certificate file "server.pem"`. `Display` is the whole sentence,
+/// the cause's words included; `source` gives what is behind the cause, which itself is a field.
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum SettingsError {
     /// A path is empty. No check is skipped for that.
-    #[error("the path of the {file} is empty")]
     EmptyPath {
         /// What it is the path of.
         file: &'static str,
     },
     /// A file can't be read.
-    #[error("cannot read the {file}")]
     Read {
         /// Which.
         file: String,
@@ -30,7 +29,6 @@ pub enum SettingsError {
         source: io::Error,
     },
     /// A file is not PEM.
-    #[error("the {file} is damaged")]
     Pem {
         /// Which.
         file: String,
@@ -38,7 +36,6 @@ pub enum SettingsError {
         source: TlsCause,
     },
     /// A file does not hold what it is for.
-    #[error("the {file} holds no {wanted} in PEM form")]
     Missing {
         /// Which.
         file: String,
@@ -46,7 +43,6 @@ pub enum SettingsError {
         wanted: &'static str,
     },
     /// A file to pin holds several certificates.
-    #[error("the {file} holds {count} certificates, and only one can be pinned")]
     Several {
         /// Which.
         file: String,
@@ -54,7 +50,6 @@ pub enum SettingsError {
         count: usize,
     },
     /// A certificate or key can't be used.
-    #[error("the {file} cannot be used")]
     Unusable {
         /// Which.
         file: String,
@@ -62,7 +57,6 @@ pub enum SettingsError {
         source: TlsCause,
     },
     /// A key belongs to another certificate.
-    #[error("the {key} does not belong to the {certificate}")]
     Mismatch {
         /// The certificate.
         certificate: String,
@@ -70,11 +64,41 @@ pub enum SettingsError {
         key: String,
     },
     /// The platform has no list of authorities.
-    #[error("the platform's certificate authorities cannot be used: install them (ca-certificates), or name a CA file")]
     Platform {
         /// Why.
         source: TlsCause,
     },
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EmptyPath { file } => write!(f, "the path of the {file} is empty"),
+            Self::Read { file, source } => write!(f, "cannot read the {file}: {source}"),
+            Self::Pem { file, source } => write!(f, "the {file} is damaged: {source}"),
+            Self::Missing { file, wanted } => write!(f, "the {file} holds no {wanted} in PEM form"),
+            Self::Several { file, count } => {
+                write!(f, "the {file} holds {count} certificates, and only one can be pinned")
+            }
+            Self::Unusable { file, source } => write!(f, "the {file} cannot be used: {source}"),
+            Self::Mismatch { certificate, key } => write!(f, "the {key} does not belong to the {certificate}"),
+            Self::Platform { source } => write!(
+                f,
+                "the platform's certificate authorities cannot be used: {source}; install them (ca-certificates), or name a \
+                 CA file"
+            ),
+        }
+    }
+}
+
+impl StdError for SettingsError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Read { source, .. } => source.source(),
+            Self::Pem { source, .. } | Self::Unusable { source, .. } | Self::Platform { source } => source.source(),
+            Self::EmptyPath { .. } | Self::Missing { .. } | Self::Several { .. } | Self::Mismatch { .. } => None,
+        }
+    }
 }
 
 /// Why a TLS handshake failed, or an established stream broke.
@@ -224,11 +248,11 @@ mod tests {
         };
         let settings: Vec<(_, _, _, Next)> = rows! { SettingsError:
             SettingsError::EmptyPath { .. } => SettingsError::EmptyPath { file: "CA file" }, Err("which path it is says where");
-            SettingsError::Read { .. } => SettingsError::Read { file: file(), source: io() }, Err("its source says why; the command adds what to do");
-            SettingsError::Pem { .. } => SettingsError::Pem { file: file(), source: cause() }, Err("its source says what is wrong where");
+            SettingsError::Read { .. } => SettingsError::Read { file: file(), source: io() }, Err("the system says why; the command adds what to do");
+            SettingsError::Pem { .. } => SettingsError::Pem { file: file(), source: cause() }, Err("the cause says what is wrong where");
             SettingsError::Missing { .. } => SettingsError::Missing { file: file(), wanted: "certificate" }, Ok("holds no certificate in PEM form");
             SettingsError::Several { .. } => SettingsError::Several { file: file(), count: 2 }, Ok("only one can be pinned");
-            SettingsError::Unusable { .. } => SettingsError::Unusable { file: file(), source: cause() }, Err("its source says why");
+            SettingsError::Unusable { .. } => SettingsError::Unusable { file: file(), source: cause() }, Err("the cause says why");
             SettingsError::Mismatch { .. } => SettingsError::Mismatch { certificate: file(), key: file() }, Err("the two files are named");
             SettingsError::Platform { .. } => SettingsError::Platform { source: cause() }, Ok("name a CA file");
         };

@@ -1,7 +1,8 @@
 //! What a program makes of this crate.
 
 use std::{
-    io,
+    error::Error,
+    fmt, io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::SystemTime,
@@ -39,39 +40,64 @@ pub struct AdminBuilder {
     hosts: Vec<String>,
 }
 
-/// Why nothing is told.
-#[derive(Debug, thiserror::Error)]
+/// Why nothing is told. `Display` is the whole sentence, and `source` gives what is behind the
+/// cause.
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum AdminError {
     /// Others reach the address, and there is no token that keeps them out.
-    #[error("{address} is reached by others than this machine, so a token is needed: AdminBuilder::token")]
     NoToken {
         /// Where it was to listen.
         address: SocketAddr,
     },
     /// The token could be guessed.
-    #[error("a token of {length} bytes can be guessed: {SHORTEST_TOKEN} are the least")]
     ShortToken {
         /// Its bytes.
         length: usize,
     },
     /// No request could show the token.
-    #[error("a token must be text without line breaks, and without blanks around it, or no request can show it")]
     UnusableToken,
     /// No request could name the host.
-    #[error("{host:?} is no host: a name or an address is expected, as in ops.example or 192.0.2.1")]
     Host {
         /// What was given.
         host: String,
     },
     /// It cannot listen there.
-    #[error("cannot listen at {address}")]
     Bind {
         /// Where.
         address: String,
         /// Why.
         source: io::Error,
     },
+}
+
+impl fmt::Display for AdminError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoToken { address } => {
+                write!(f, "{address} is reached by others than this machine, so a token is needed: AdminBuilder::token")
+            }
+            Self::ShortToken { length } => {
+                write!(f, "a token of {length} bytes can be guessed: {SHORTEST_TOKEN} are the least")
+            }
+            Self::UnusableToken => f.write_str(
+                "a token must be text without line breaks, and without blanks around it, or no request can show it",
+            ),
+            Self::Host { host } => {
+                write!(f, "{host:?} is no host: a name or an address is expected, as in ops.example or 192.0.2.1")
+            }
+            Self::Bind { address, source } => write!(f, "cannot listen at {address}: {source}"),
+        }
+    }
+}
+
+impl Error for AdminError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Bind { source, .. } => source.source(),
+            Self::NoToken { .. } | Self::ShortToken { .. } | Self::UnusableToken | Self::Host { .. } => None,
+        }
+    }
 }
 
 impl Admin {

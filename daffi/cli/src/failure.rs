@@ -2,7 +2,10 @@
 
 use std::{error::Error, io};
 
-use daffi::{CallError, InitializationError, transport::BindError};
+use daffi::{
+    CallError, Disconnected, InitializationError, TlsSettingsError,
+    transport::{BindError, ConnectError, LinkError},
+};
 use rustix::io::Errno;
 
 use crate::{interrupts::Signal, output};
@@ -119,7 +122,7 @@ impl From<InitializationError> for Failure {
     fn from(error: InitializationError) -> Self {
         let text = with_causes(&error);
         match &error {
-            InitializationError::Connect(daffi::transport::ConnectError::Failed { .. })
+            InitializationError::Connect(ConnectError::Failed { .. })
             | InitializationError::ConnectTimeout { .. }
             | InitializationError::Handshake { .. } => Self::NoConnection(text + io_cause(&error).map_or("", advice)),
             InitializationError::AllFailed(_) if error.is_retryable() => {
@@ -150,15 +153,22 @@ pub(crate) fn with_causes(error: &dyn Error) -> String {
     text
 }
 
-fn io_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            return Some(io);
-        }
-        cause = error.source();
+/// What the system says of a node that could not be started.
+fn io_cause(error: &InitializationError) -> Option<&io::Error> {
+    match error {
+        InitializationError::Connect(ConnectError::Failed { source, .. }) => of_system(&**source),
+        InitializationError::Bind(BindError::Io { source, .. }) => Some(source),
+        InitializationError::Handshake { source: Disconnected::Link(LinkError::Io(error)), .. } => Some(error),
+        _ => None,
     }
-    None
+}
+
+/// The system's error, if it is one or is behind one.
+fn of_system<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+    match error.downcast_ref() {
+        Some(io) => Some(io),
+        None => of_system(error.source()?),
+    }
 }
 
 fn advice(error: &io::Error) -> &'static str {
@@ -197,8 +207,12 @@ pub(crate) fn not_read(error: &io::Error) -> String {
 }
 
 /// What is wrong with settings, and what to do where a file of them cannot be read.
-pub(crate) fn of_settings(error: &(dyn Error + 'static)) -> Failure {
-    Failure::Usage(with_causes(error) + io_cause(error).map_or("", advice_to_read))
+pub(crate) fn of_settings(error: &TlsSettingsError) -> Failure {
+    let advice = match error {
+        TlsSettingsError::Read { source, .. } => advice_to_read(source),
+        _ => "",
+    };
+    Failure::Usage(with_causes(error) + advice)
 }
 
 /// What to do about a file that cannot be read.
@@ -245,8 +259,6 @@ impl From<io::Error> for Failure {
 
 #[cfg(test)]
 mod tests {
-    use daffi::Disconnected;
-
     use super::*;
 
     /// Who reads both would dare to repeat nothing.

@@ -118,3 +118,15 @@ fn limits_are_those_of_numbers() {
     assert!(read_with::<Value>(&flat, "[[2.5]]").unwrap_err().to_string().contains("max_depth"));
     assert!(read_with::<Value>(&flat, "[2.5, 0.5, 1.5, 3.5]").unwrap_err().to_string().contains("max_values"));
 }
+
+/// Where none of the formats stands between.
+#[test]
+fn a_value_that_serde_json_reads_by_itself_has_numbers() {
+    for digits in ["123456789012345678901234567890", "-7", "18446744073709551615", "2.5", "1e300"] {
+        let direct = serde_json::from_str::<Value>(&format!("[{digits}]")).unwrap();
+        assert_eq!(direct, read::<Value>(&format!("[{digits}]")), "{digits}");
+    }
+    let map = serde_json::from_str::<Value>(r#"{"a": {"b": 0.5}}"#).unwrap();
+    assert_eq!(map.to_string(), "{'a': {'b': 0.5}}");
+    assert!(serde_json::from_str::<Value>("1e999").is_err());
+}

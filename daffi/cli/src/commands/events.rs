@@ -42,7 +42,7 @@ impl Events {
         let mut events = client.events();
         interrupts.be_content();
         tracing::info!("following {}", client.endpoint());
-        while let Some(event) = events.next().await {
+        while let Some(event) = interrupts.cut(async { Ok(events.next().await) }).await? {
             if self.json {
                 let (event, member) = (kind(&event).0, event.member());
                 output::json(&ToldEvent { time: now().to_string(), event, member })?;

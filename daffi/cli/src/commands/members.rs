@@ -55,7 +55,7 @@ impl Members {
         let client = interrupts.cut_noting(connecting, || no_connection_yet(&address)).await?;
         let all = others(&client);
         let known = match self.long {
-            true => top::ask_and_read(&client).await.map(|told| told.nodes),
+            true => interrupts.cut(top::ask_and_read(&client)).await.map(|told| told.nodes),
             false => Ok(Vec::new()),
         };
         client.stop().await;
