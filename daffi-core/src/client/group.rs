@@ -1,6 +1,9 @@
 //! One node at several servers.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
 use daffi_serde::FormatSet;
 use tokio::sync::mpsc;
@@ -30,8 +33,9 @@ impl<F: FormatSet> ClientGroup<F> {
     /// The others go on.
     pub(super) async fn start(&self, retry: Option<Duration>) -> Result<(), InitializationError> {
         let (told, mut tells) = mpsc::channel(self.clients.len().max(1));
+        let left = Arc::new(AtomicUsize::new(self.clients.len()));
         for client in &self.clients {
-            supervisor::start_telling(Arc::clone(client.shared()), retry, told.clone());
+            supervisor::start_telling(Arc::clone(client.shared()), retry, told.clone(), Arc::clone(&left));
         }
         drop(told);
         let mut failed = Vec::new();

@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -52,25 +55,32 @@ pub(super) fn start_lazily(shared: Arc<ClientCore>) {
 }
 
 /// Connects as [`start_lazily`] does, and tells what became of the attempts that [`start`] makes:
-/// one that failed goes on all the same.
+/// one that failed goes on all the same, unless it is the last of `left`, whose node is dropped
+/// when that is told.
 pub(super) fn start_telling(
     shared: Arc<ClientCore>,
     retry: Option<Duration>,
     told: mpsc::Sender<Result<(), InitializationError>>,
+    left: Arc<AtomicUsize>,
 ) {
     let (ends, ended) = ends();
-    let end = End::new(shared);
+    let mut end = End::new(shared);
     tokio::spawn(async move {
         let made = first(&end.shared, &ends, retry).await;
         let (first, tells) = match made {
             Ok(first) => (Some(first), Ok(())),
             Err(error) => (None, Err(error)),
         };
+        let is_last = first.is_none() && left.fetch_sub(1, Ordering::AcqRel) == 1;
         // Who has heard of the first one that works listens no more.
         let _heard = told.send(tells).await;
         drop(told);
         match first {
             Some(first) => supervise(end, first, ends, ended).await,
+            None if is_last => {
+                end.shared.node.life.stopping.cancelled().await;
+                end.set(Ended::Stopped);
+            }
             None => begin(end, ends, ended).await,
         }
     });

@@ -1,7 +1,13 @@
 //! Clients that are stopped, or dropped, while something is on its way: a result, a connection, or
 //! what is open at a server that they have left.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use daffi_core::{CallError, Callback, Client, ClientBuilder, ClientState, Disconnected, Ended, NodeConfig, Router};
 use daffi_transport::{Endpoint, LinkConfig, Listener, mem};
@@ -141,6 +147,25 @@ async fn a_client_of_a_group_says_why_its_first_attempt_failed() {
     assert_eq!(group.clients()[0].last_failure(), None);
     let why = group.clients()[1].last_failure().expect("one attempt has failed by now");
     assert!(why.contains("handshake"), "{why}");
+    taking.abort();
+}
+
+/// Whoever makes it is told why, and nothing tries on behind that.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_reached_no_server_makes_no_further_attempt() {
+    let (at, made) = (endpoint(), Arc::new(AtomicUsize::new(0)));
+    let mut listener = mem::MemListener::bind(&at).unwrap();
+    let counted = Arc::clone(&made);
+    let taking = tokio::spawn(async move {
+        loop {
+            let pending = poll_fn(|cx| listener.poll_accept(cx, &LinkConfig::default())).await.unwrap();
+            drop(pending.upgrade().await.unwrap());
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    timeout(LONG, at_any("w", &[&at]).connect_all()).await.unwrap().unwrap_err();
+    sleep(RETRY).await;
+    assert_eq!(made.load(Ordering::SeqCst), 1);
     taking.abort();
 }
 

@@ -92,6 +92,7 @@ pub fn run(args: Vec<OsString>) -> u8 {
     if let Some(seldom) = seldom {
         seldom.tell();
     }
+    patience.inspect(|patience| supervisor::finish(*patience));
     output::finish(patience);
     // A read of stdin that nobody waits for any more must not hold the process.
     if let Ok(runtime) = runtime {

@@ -13,28 +13,88 @@ use std::{
             net::{SocketAddr, UnixDatagram},
         },
     },
-    sync::{LazyLock, mpsc},
+    sync::{Arc, LazyLock, mpsc},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use parking_lot::{Condvar, Mutex};
 use sd_notify::NotifyState;
 
 /// Everything for the supervisor goes through it, in order: one that reads nothing stops no node.
 /// `None`: there is none, or no thread to be had.
-static SUPERVISOR: LazyLock<Option<mpsc::SyncSender<News>>> = LazyLock::new(|| {
+static SUPERVISOR: LazyLock<Option<Arc<NewsLine>>> = LazyLock::new(|| {
     let place = env::var_os("NOTIFY_SOCKET").filter(|place| !place.is_empty())?;
-    let (sender, news) = mpsc::sync_channel(UNREAD);
-    let mut supervisor = Supervisor { place, socket: None };
-    let telling = move || news.into_iter().for_each(|news| supervisor.tell(news));
+    let (line, news) = NewsLine::new();
+    let (line, mut supervisor) = (Arc::new(line), Supervisor { place, socket: None });
+    let taken = Arc::clone(&line);
+    let telling = move || {
+        for news in news {
+            taken.take(news);
+            supervisor.tell(news);
+            taken.note_told();
+        }
+    };
     thread::Builder::new().name("supervisor".to_owned()).spawn(telling).ok()?;
-    Some(sender)
+    Some(line)
 });
 
 /// What waits at most for a supervisor that reads nothing; the rest is lost.
 const UNREAD: usize = 64;
 
-#[derive(Clone, Copy, Debug)]
+/// What waits for the supervisor. That the node turns stands there once: else one that reads late
+/// would hear of nothing else.
+struct NewsLine {
+    news: mpsc::SyncSender<News>,
+    untold: Mutex<Untold>,
+    told: Condvar,
+}
+
+#[derive(Default)]
+struct Untold {
+    count: usize,
+    says_alive: bool,
+}
+
+impl NewsLine {
+    fn new() -> (Self, mpsc::Receiver<News>) {
+        let (news, waiting) = mpsc::sync_channel(UNREAD);
+        (Self { news, untold: Mutex::default(), told: Condvar::new() }, waiting)
+    }
+
+    fn tell(&self, news: News) {
+        let mut untold = self.untold.lock();
+        if news == News::Alive && untold.says_alive {
+            return;
+        }
+        // Where nobody reads it is lost.
+        if self.news.try_send(news).is_ok() {
+            untold.count += 1;
+            untold.says_alive |= news == News::Alive;
+        }
+    }
+
+    /// Notes that this is being told.
+    fn take(&self, news: News) {
+        if news == News::Alive {
+            self.untold.lock().says_alive = false;
+        }
+    }
+
+    fn note_told(&self) {
+        self.untold.lock().count -= 1;
+        self.told.notify_all();
+    }
+
+    /// Waits until all was told, for so long at most.
+    fn finish(&self, patience: Duration) {
+        let until = Instant::now() + patience;
+        let mut untold = self.untold.lock();
+        while untold.count > 0 && !self.told.wait_until(&mut untold, until).timed_out() {}
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum News {
     Ready,
     Reloading,
@@ -54,7 +114,14 @@ const STILL_MICROS: u32 = 10_000_000;
 /// Tells the supervisor, if there is one. Never waits.
 pub(crate) fn tell(news: News) {
     if let Some(supervisor) = &*SUPERVISOR {
-        let _lost_where_nobody_reads = supervisor.try_send(news);
+        supervisor.tell(news);
+    }
+}
+
+/// Waits for so long at most until the supervisor of a node that has ended was told all.
+pub(crate) fn finish(patience: Duration) {
+    if let Some(supervisor) = &*SUPERVISOR {
+        supervisor.finish(patience);
     }
 }
 
@@ -132,5 +199,46 @@ pub(crate) async fn keep_telling() {
     loop {
         turns.tick().await;
         tell(News::Alive);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_supervisor_that_reads_late_hears_what_happened() {
+        let (line, news) = NewsLine::new();
+        for what in [News::Reloading, News::Ready, News::Stopping] {
+            (0..2 * UNREAD).for_each(|_| line.tell(News::Alive));
+            line.tell(what);
+        }
+        let told = |news| {
+            line.take(news);
+            line.note_told();
+            news
+        };
+        let heard = || news.try_iter().map(told).collect::<Vec<_>>();
+        assert_eq!(heard(), [News::Alive, News::Reloading, News::Ready, News::Stopping]);
+        // One that reads nothing for very long hears again that the node turns.
+        (0..2 * UNREAD).for_each(|_| line.tell(News::Ready));
+        line.tell(News::Alive);
+        assert_eq!(heard(), [News::Ready; UNREAD]);
+        line.tell(News::Alive);
+        assert_eq!(heard(), [News::Alive]);
+    }
+
+    #[test]
+    fn a_node_that_ends_waits_for_a_while_until_all_was_told() {
+        let (line, news) = NewsLine::new();
+        line.tell(News::Stopping);
+        line.finish(Duration::ZERO);
+        thread::scope(|scope| {
+            let ends = scope.spawn(|| line.finish(Duration::from_secs(60)));
+            assert_eq!(news.recv(), Ok(News::Stopping));
+            line.note_told();
+            ends.join().unwrap();
+        });
+        assert_eq!(line.untold.lock().count, 0);
     }
 }

@@ -265,7 +265,8 @@ fn a_supervisor_is_told_how_the_router_is() {
     router.signal("TERM");
     hears("STOPPING=1");
     hears("EXTEND_TIMEOUT_USEC=20000000");
-    assert_eq!(router.end().code(), Some(0));
+    let ended = router.end();
+    assert_eq!(ended.code(), Some(0), "{}", router.told());
 }
 
 /// A node without a free file descriptor can open no socket to it.
