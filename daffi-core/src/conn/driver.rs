@@ -320,7 +320,7 @@ impl<R: Handler> Drop for Driver<R> {
         if unsent > 0 && matches!(reason, Disconnected::PeerClosed) {
             // It does not want what is unsent, which may be the list that answers its farewell.
             tracing::debug!(conn = self.conn.id, peer = %self.conn.peer, unsent, "a peer closed before it had taken all");
-        } else if unsent > 0 && self.timers.is_set(Timer::Handshake) {
+        } else if unsent > 0 && !self.handler.is_open() {
             // Whoever gave the attempt up tells of it; what is unsent is its handshake.
             tracing::debug!(conn = self.conn.id, peer = %self.conn.peer, unsent, %reason, "a connection ended before its handshake");
         } else if unsent > 0 {

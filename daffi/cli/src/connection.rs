@@ -64,9 +64,9 @@ impl Place {
         match std::env::var(ADDRESS) {
             Ok(text) if !text.is_empty() => parse_address(&text)
                 .map_err(|error| Failure::Usage(format!("the environment variable {ADDRESS}: {error}"))),
-            Err(std::env::VarError::NotUnicode(_)) => {
-                Err(Failure::Usage(format!("the environment variable {ADDRESS} is not text")))
-            }
+            Err(std::env::VarError::NotUnicode(_)) => Err(Failure::Usage(format!(
+                "the environment variable {ADDRESS} is not text: set it to an endpoint, as tcp://127.0.0.1:5001"
+            ))),
             _ => in_use(method),
         }
     }

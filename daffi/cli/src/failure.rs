@@ -64,11 +64,7 @@ impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         let text = error.to_string();
         match error {
-            CallError::Timeout { .. } => {
-                // Behind a question a new sentence begins.
-                let join = if text.ends_with('?') { "" } else { ";" };
-                Self::TimedOut(format!("{text}{join} --timeout TIME waits longer"))
-            }
+            CallError::Timeout { .. } => Self::TimedOut(hinted(&text, "--timeout TIME waits longer")),
             CallError::ReceiverNotFound { .. } => {
                 Self::Failed(format!("{text}; `daffi members` lists who is there and what they expose"))
             }
@@ -76,7 +72,13 @@ impl From<CallError> for Failure {
             CallError::Disconnected(_) if error.is_retryable() => Self::NoConnection(text),
             // It says itself what may become of the call.
             CallError::Stopped => Self::NoConnection(text),
-            CallError::ReceiverGone { .. } | CallError::Disconnected(_) | CallError::Evicted => {
+            // Its own words are for programs.
+            CallError::Evicted => Self::NoConnection(
+                "a newer connection took the name of this one; whether the callback ran is unknown: choose another --name, or \
+                 leave it out"
+                    .to_owned(),
+            ),
+            CallError::ReceiverGone { .. } | CallError::Disconnected(_) => {
                 Self::NoConnection(format!("{text}; whether the callback ran is unknown"))
             }
             CallError::Encode { .. }
@@ -122,9 +124,13 @@ impl From<InitializationError> for Failure {
     fn from(error: InitializationError) -> Self {
         let text = with_causes(&error);
         match &error {
-            InitializationError::Connect(ConnectError::Failed { .. })
-            | InitializationError::ConnectTimeout { .. }
-            | InitializationError::Handshake { .. } => Self::NoConnection(text + io_cause(&error).map_or("", advice)),
+            InitializationError::ConnectTimeout { .. }
+            | InitializationError::Handshake { source: Disconnected::HandshakeTimeout(_), .. } => {
+                Self::NoConnection(hinted(&text, "--connect-timeout TIME waits longer"))
+            }
+            InitializationError::Connect(ConnectError::Failed { .. }) | InitializationError::Handshake { .. } => {
+                Self::NoConnection(text + io_cause(&error).map_or("", advice))
+            }
             InitializationError::AllFailed(_) if error.is_retryable() => {
                 Self::NoConnection(text + "; check the addresses, or start a node at one of them")
             }
@@ -141,6 +147,17 @@ impl From<InitializationError> for Failure {
             _ => Self::Usage(text),
         }
     }
+}
+
+/// What else can be done, behind a sentence: behind a question a new one begins.
+fn hinted(text: &str, hint: &str) -> String {
+    let join = if text.ends_with('?') { "" } else { ";" };
+    format!("{text}{join} {hint}")
+}
+
+/// Signals cannot be heard.
+pub(crate) fn unheard(error: &io::Error) -> Failure {
+    Failure::Failed(format!("signals cannot be listened for: {error}{}", lack(error)))
 }
 
 /// What an error says, and behind it what caused it.

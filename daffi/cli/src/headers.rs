@@ -26,5 +26,7 @@ pub(crate) fn tell_dropped(client: &Client, headers: &[(String, String)], method
     }
     let more = if old.len() > NAMED { format!(" and {} more", old.len() - NAMED) } else { String::new() };
     let names = old[..old.len().min(NAMED)].join(", ");
-    output::tell(&format!("--header does not reach daffi 3.0.1 nodes: {names}{more}"));
+    output::tell(&format!(
+        "--header does not reach daffi 3.0.1 nodes: {names}{more}; what they need is sent as an argument"
+    ));
 }

@@ -90,12 +90,16 @@ impl Input {
             Value::Map(entries) => {
                 for (name, value) in entries {
                     let Value::Str(name) = name else {
-                        return Err(about("the name of a keyword argument is text"));
+                        return Err(about("the name of a keyword argument is text, as in {\"name\": 1}"));
                     };
                     args.keywords.push((name.into(), value));
                 }
             }
-            _ => return Err(about("a list of arguments is expected, or an object of keyword arguments")),
+            _ => {
+                return Err(about(
+                    "a list of arguments is expected, or an object of keyword arguments, as [1, 2] or {\"a\": 1}",
+                ));
+            }
         }
         Ok(args)
     }
@@ -106,7 +110,7 @@ impl Input {
             return Err(Failure::Usage(format!("- stands for stdin, {why}: use @FILE")));
         }
         let read = read_at_most(std::io::stdin().lock(), most);
-        read.map_err(|error| Failure::Usage(format!("stdin cannot be read: {error}")))
+        read.map_err(|error| Failure::Usage(format!("stdin {}", not_read(&error))))
     }
 }
 

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 use crate::{
     connection::{has_meaning, of_schemes, sentence, ws_ping},
-    failure::{Failure, lack, of_settings},
+    failure::{Failure, lack, of_settings, unheard},
     interrupts::Interrupts,
     output,
     quantity::Seconds,
@@ -74,7 +74,10 @@ impl Certificates {
             };
         };
         if encrypted.is_none() {
-            return Err(Failure::Usage("a certificate is given, but no --listen tls://HOST:PORT to use it".to_owned()));
+            return Err(Failure::Usage(
+                "a certificate is given, but no --listen tls://HOST:PORT to use it: add one, or leave it out"
+                    .to_owned(),
+            ));
         }
         let tls = ServerTls::from_files(certificate, key);
         let tls = match &self.client_ca {
@@ -176,7 +179,9 @@ impl Sockets {
         let are_given = self.mode.is_some() || self.group.is_some();
         if are_given && !endpoints.iter().any(|endpoint| endpoint.scheme() == "unix") {
             return Err(Failure::Usage(
-                "--mode and --group are those of a Unix socket, and there is no --listen unix:///PATH".to_owned(),
+                "--mode and --group are those of a Unix socket, and there is no --listen unix:///PATH: add one, or leave them \
+                 out"
+                    .to_owned(),
             ));
         }
         Ok((self.mode, self.group.as_deref().map(group).transpose()?))
@@ -340,6 +345,6 @@ fn report_end(how: io::Result<Ended>, name: &str) -> Result<(), Failure> {
             Err(Failure::Failed("the node ended by itself: start it again, and report it".to_owned()))
         }
         Ok(_) => Ok(()),
-        Err(error) => Err(Failure::Failed(format!("signals cannot be listened for: {error}"))),
+        Err(error) => Err(unheard(&error)),
     }
 }

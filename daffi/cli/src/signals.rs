@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    failure::Failure,
+    failure::{Failure, unheard},
     interrupts::{Interrupts, Signal},
     supervisor::{self, News},
 };
@@ -96,8 +96,7 @@ impl Signals {
     /// # Panics
     /// Outside a runtime.
     pub(crate) fn listen() -> Result<Self, Failure> {
-        let heard =
-            |kind| signal(kind).map_err(|error| Failure::Failed(format!("signals cannot be listened for: {error}")));
+        let heard = |kind| signal(kind).map_err(|error| unheard(&error));
         let terminal = (!is_hangup_ignored()).then(Terminal::look).filter(|at| at.has_log || at.signals_us);
         let signals =
             Self { hangup: heard(SignalKind::hangup())?, tell: heard(SignalKind::user_defined1())?, terminal };

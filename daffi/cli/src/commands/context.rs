@@ -60,7 +60,7 @@ enum Action {
 fn name(text: &str) -> Result<String, String> {
     let is_plain = Shown::new(text).is_plain() && !text.contains(char::is_whitespace);
     match text {
-        "" => Err("a name is not empty".to_owned()),
+        "" => Err("a name is not empty: is a variable of the shell not set?".to_owned()),
         text if text.contains("://") => Err("the name comes first, then the URL".to_owned()),
         _ if !is_plain => Err("a name has no blanks or control characters, and at most 1024 bytes".to_owned()),
         text => Ok(text.to_owned()),

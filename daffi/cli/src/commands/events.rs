@@ -37,7 +37,9 @@ impl Events {
         let connecting = self.connection.caller(&address);
         let client = interrupts.cut_noting(connecting, || no_connection_yet(&address)).await?;
         if client.server_role() == Some(Role::Service) {
-            return Err(Failure::Usage(format!("{address} is a service: only a router tells who joins and leaves")));
+            return Err(Failure::Usage(format!(
+                "{address} is a service, and only a router tells who joins and leaves; `daffi members` lists what a service exposes"
+            )));
         }
         let mut events = client.events();
         interrupts.be_content();

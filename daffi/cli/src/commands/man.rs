@@ -16,6 +16,10 @@ impl Man {
         let folder = self.folder.display();
         std::fs::create_dir_all(&self.folder)
             .and_then(|()| clap_mangen::generate_to(Cli::command(), &self.folder))
-            .map_err(|error| Failure::Failed(format!("the manual cannot be written to {folder}: {error}")))
+            .map_err(|error| {
+                Failure::Failed(format!(
+                    "the manual cannot be written to {folder}: {error}; name a folder that you can write to"
+                ))
+            })
     }
 }

@@ -17,19 +17,21 @@ pub(crate) mod stream;
 pub(crate) mod top;
 pub(crate) mod version;
 
-use std::io;
-
 use daffi::Client;
 
 use crate::{
-    address::Address, cli::Command, failure::Failure, interrupts::Interrupts, invocation::Invoked, settings::Reloading,
+    address::Address,
+    cli::Command,
+    failure::{Failure, unheard},
+    interrupts::Interrupts,
+    invocation::Invoked,
+    settings::Reloading,
     suggestion::Explain,
 };
 
 /// Runs a command to its end. A router reads its settings by `reloading` again.
 pub(crate) async fn run(command: Command, reloading: Reloading) -> Result<(), Failure> {
-    let unheard = |error: io::Error| Failure::Failed(format!("signals cannot be listened for: {error}"));
-    let interrupts = Interrupts::listen(command.is_node()).map_err(unheard)?;
+    let interrupts = Interrupts::listen(command.is_node()).map_err(|error| unheard(&error))?;
     let ended = match command {
         Command::Call(call) => call.run(&interrupts).await,
         Command::Cast(cast) => cast.run(&interrupts).await,

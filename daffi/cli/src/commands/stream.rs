@@ -142,7 +142,10 @@ fn how_far(chunks: u64, bytes: u64, window: Option<u64>) -> String {
 fn target(address: &Address, words: Vec<String>) -> Result<(String, String), Failure> {
     match <[String; 2]>::try_from(words) {
         Ok([method, file]) => Ok((method, file)),
-        Err(words) if words.len() > 2 => Err(Failure::Usage(format!("too many words behind {}", words[1]))),
+        Err(words) if words.len() > 2 => Err(Failure::Usage(format!(
+            "too many words behind {}: a METHOD and a FILE are all; a name with blanks is written in quotes",
+            words[1]
+        ))),
         Err(_) => Err(Failure::Usage(format!(
             "METHOD and FILE are needed, as in `daffi stream {address} receive_chunk movie.mkv`; - is stdin"
         ))),

@@ -41,7 +41,9 @@ pub(super) fn read(
             continue;
         };
         let Some(value) = value.to_str() else {
-            return Err(Failure::Usage(format!("{variable}: the value is not UTF-8")));
+            return Err(Failure::Usage(format!(
+                "{variable}: the value is not UTF-8: set it anew, or write the option into the file of --config"
+            )));
         };
         let values = match arg.get_action() {
             ArgAction::Append => value.split(',').map(|value| value.trim().to_owned()).collect(),
@@ -91,7 +93,7 @@ mod tests {
     #[test]
     fn a_bad_value_is_told_with_its_variable() {
         let refused = read(&[("DAFFI_ROUTER_SHARE", "-1")]).unwrap_err();
-        let told = "DAFFI_ROUTER_SHARE: invalid value '-1' for '--share <FACTOR>': a share is a number above 0";
+        let told = "DAFFI_ROUTER_SHARE: invalid value '-1' for '--share <FACTOR>': a share is a number above 0, as 0.5";
         assert_eq!(refused.sentence(), told);
     }
 }

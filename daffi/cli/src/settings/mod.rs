@@ -197,7 +197,7 @@ fn drop_excluded(settings: &mut Vec<Setting>, matches: &ArgMatches) -> Result<()
             Ordering::Greater => other,
             Ordering::Less => one,
             Ordering::Equal => {
-                return Err(Failure::Usage(format!("{of_one}: {one} and {other} exclude each other")));
+                return Err(Failure::Usage(format!("{of_one}: {one} and {other} exclude each other: leave one out")));
             }
         };
         settings.retain(|setting| setting.option != dropped);

@@ -84,7 +84,7 @@ fn what_a_router_could_not_start_with_is_told_with_its_place() {
     );
     assert_eq!(
         refused("share = 0\n", &["router", "-l", "tcp://127.0.0.1:0", "--config", "FILE"]),
-        "FILE:1: invalid value '0' for '--share <FACTOR>': a share is a number above 0"
+        "FILE:1: invalid value '0' for '--share <FACTOR>': a share is a number above 0, as 0.5"
     );
     let told = check("grace = 1\n");
     assert!(told.contains("--listen <URL>"), "{told}");

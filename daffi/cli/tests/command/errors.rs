@@ -364,3 +364,35 @@ fn times_that_are_none_say_so() {
     let told = run(&["call", "tcp://127.0.0.1:1", "add", "--every", "-1s"]).stderr;
     assert!(told.contains("invalid value '-1s' for '--every <TIME>': it must be more than 0"), "{told}");
 }
+
+/// What was waited for in vain can be waited for longer.
+#[test]
+fn a_time_that_was_up_names_its_option() {
+    // It takes connections, and answers no handshake.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = format!("tcp://{}", silent.local_addr().unwrap());
+    let refused = run(&["ping", &at, "--connect-timeout", "50ms"]);
+    let words = "is the other end a daffi node? --connect-timeout TIME waits longer";
+    assert!(refused.failure(3).ends_with(words), "{refused:?}");
+    let demo = Running::demo();
+    let refused = run(&["call", &demo.endpoint(), "nope", "--wait", "-t", "50ms"]);
+    assert!(refused.failure(4).ends_with("is a node that has it there? --timeout TIME waits longer"), "{refused:?}");
+}
+
+/// What was written wrong is told with what to write.
+#[test]
+fn wrong_words_are_told_with_right_ones() {
+    let names = TempFile::new("names", b"3");
+    let (at, file) = ("tcp://127.0.0.1:1", names.path());
+    let cases: [(&[&str], &str); 5] = [
+        (&["call", at, "f", "--args-file", file], "as [1, 2] or {\"a\": 1}"),
+        (&["router", "-l", "tcp://127.0.0.1:0", "--mode", "660"], "add one, or leave them out"),
+        (&["router", "-l", "tcp://127.0.0.1:0", "--tls-cert", file, "--tls-key", file], "add one, or leave it out"),
+        (&["router", "-l", "tcp://127.0.0.1:0", "--share", "0"], "a number above 0, as 0.5"),
+        (&["context", "add", "", at], "is a variable of the shell not set?"),
+    ];
+    for (args, words) in cases {
+        let ran = run(args);
+        assert!(ran.code == Some(2) && ran.stderr.contains(words), "{args:?}: {ran:?}");
+    }
+}

@@ -36,7 +36,7 @@ async fn headers_that_do_not_reach_a_python_worker_are_told() {
     let _worker = Peer::client(&at).name("py").worker().expose(&["add"]).start().await;
     router.log("joined");
     let call = ["call", &at, "add", "3", "4", "--header", "tenant=blue"];
-    let told = "--header does not reach daffi 3.0.1 nodes: py\n";
+    let told = "--header does not reach daffi 3.0.1 nodes: py; what they need is sent as an argument\n";
     for more in [&[][..], &["-q"], &["--wait"], &["-r", "py"]] {
         let ran = run(&[&call[..], more].concat());
         assert_eq!((ran.code, &ran.stdout[..], &*ran.stderr), (Some(0), &b"7\n"[..], told), "{more:?}");

@@ -38,7 +38,7 @@ fn item(line: io::Result<String>, input: &mut Input) -> Result<Value, Failure> {
     match line {
         Ok(line) => input.argument(&line),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            Err(Failure::Usage("it is not text in UTF-8".to_owned()))
+            Err(Failure::Usage("it is not text in UTF-8: a line @FILE sends the bytes of a file".to_owned()))
         }
         Err(error) => Err(Failure::Usage(format!("it cannot be read: {error}"))),
     }

@@ -133,7 +133,7 @@ impl Demo {
         tokio::spawn(log_members(service.events()));
         tracing::info!(name = service.name(), "listening");
         for endpoint in service.endpoints().iter().filter(|endpoint| endpoint.is_reached_from_elsewhere()) {
-            tracing::warn!(%endpoint, "whoever reaches this endpoint may call everything: a demo asks nobody who he is");
+            tracing::warn!(%endpoint, "whoever reaches this endpoint may call everything: a demo asks nobody who he is, so listen at 127.0.0.1 to be alone");
         }
         announce(service.endpoints(), admin.as_ref())?;
         if let Some(tls) = tls.clone() {

@@ -99,14 +99,14 @@ fn threads(text: &str) -> Result<Count, String> {
 fn share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(share) if share.is_finite() && share > 0.0 => Ok(share),
-        _ => Err("a share is a number above 0".into()),
+        _ => Err("a share is a number above 0, as 0.5".into()),
     }
 }
 
 /// A size that the wire can announce.
 fn frame(text: &str) -> Result<Size, String> {
     let (size, most) = (text.parse::<Size>()?, Limits::default().max_frame_bytes);
-    if size.0 > most { Err(format!("the wire announces at most {most} bytes")) } else { Ok(size) }
+    if size.0 > most { Err(format!("the wire announces at most {most} bytes: choose less")) } else { Ok(size) }
 }
 
 impl Bounds {

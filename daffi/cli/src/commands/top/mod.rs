@@ -106,12 +106,14 @@ pub(crate) async fn ask(client: &Client) -> Result<Value, Failure> {
         _ if client.server_role() == Some(Role::Service) => {
             Failure::Usage("this is a service, which tells its numbers by --admin; a router answers this".to_owned())
         }
-        CallError::ReceiverNotFound { .. } => {
-            Failure::Failed("this router tells no numbers: it is older, or of daffi 3.0.1".to_owned())
-        }
-        CallError::Timeout { .. } => {
-            Failure::TimedOut(format!("the router did not tell its numbers within {} s", PATIENCE.as_secs()))
-        }
+        CallError::ReceiverNotFound { .. } => Failure::Failed(
+            "this router tells no numbers, as it is older, or of daffi 3.0.1: `daffi members` lists who is there"
+                .to_owned(),
+        ),
+        CallError::Timeout { .. } => Failure::TimedOut(format!(
+            "the router did not tell its numbers within {} s: it has too much to do, or stands still; ask again",
+            PATIENCE.as_secs()
+        )),
         CallError::Remote { error, .. } => Failure::Failed(format!("the router tells nothing: {}", error.message)),
         error => error.into(),
     })

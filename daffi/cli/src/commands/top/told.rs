@@ -66,6 +66,9 @@ pub(crate) struct ToldNode {
 }
 
 pub(crate) fn read(told: Value) -> Result<Told, Failure> {
-    serde_json::from_value(told)
-        .map_err(|error| Failure::Failed(format!("what the router tells cannot be read, it may be newer: {error}")))
+    serde_json::from_value(told).map_err(|error| {
+        Failure::Failed(format!(
+            "what the router tells cannot be read, as it may be newer: {error}; update this command"
+        ))
+    })
 }
