@@ -132,16 +132,21 @@ impl Decoder {
 }
 
 /// A frame's header without its two lengths, which follow from what stands behind it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// It is kept as it travels: frames are moved often, and plain numbers are moved at no cost.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     id: CallId,
-    kind: Kind,
-    decoder: Decoder,
-    is_bytes: bool,
-    wants_reply: bool,
-    parts: u8,
-    little_endian: bool,
+    /// Kind, decoder, [`BYTES`] and [`WANTS_REPLY`].
+    flags: u8,
+    /// `msg_parts` and [`LITTLE_ENDIAN`].
+    tail: u8,
 }
+
+const BYTES: u8 = 0x40;
+const WANTS_REPLY: u8 = 0x80;
+const LITTLE_ENDIAN: u8 = 0x80;
+const PARTS: u8 = 0x7f;
 
 /// The lengths that a header announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,7 +172,14 @@ impl Header {
             Decoder::Pickle | Decoder::Msgpack => true,
             Decoder::Opaque => !text,
         };
-        Self { id, kind, decoder, is_bytes, wants_reply, parts: format.parts(), little_endian: true }
+        let mut flags = kind.number() | decoder.bits() << 4;
+        if is_bytes {
+            flags |= BYTES;
+        }
+        if wants_reply {
+            flags |= WANTS_REPLY;
+        }
+        Self { id, flags, tail: format.parts() & PARTS | LITTLE_ENDIAN }
     }
 
     /// The header of a HANDSHAKE, an EVENTS frame or a notice: JSON text.
@@ -186,7 +198,7 @@ impl Header {
     /// The header of a DATA frame, whose `msg_parts` say what it ends.
     pub(crate) const fn data(id: CallId, from_caller: bool, parts: u8) -> Self {
         let mut header = Self::new(Kind::Data, id, FormatId::OPAQUE, false, from_caller);
-        header.parts = parts;
+        header.tail = parts & PARTS | LITTLE_ENDIAN;
         header
     }
 
@@ -194,7 +206,7 @@ impl Header {
     /// names.
     #[must_use]
     pub const fn with_extensions(mut self, follow: bool) -> Self {
-        self.little_endian = !follow;
+        self.tail = if follow { self.tail & PARTS } else { self.tail | LITTLE_ENDIAN };
         self
     }
 
@@ -202,12 +214,12 @@ impl Header {
     /// another meaning, and is overlooked.
     #[must_use]
     pub const fn has_extensions(self) -> bool {
-        !self.little_endian && matches!(self.kind, Kind::Request | Kind::Response | Kind::Error)
+        self.tail & LITTLE_ENDIAN == 0 && matches!(self.kind(), Kind::Request | Kind::Response | Kind::Error)
     }
 
     /// The seven bits of `msg_parts`.
     pub(crate) const fn parts(self) -> u8 {
-        self.parts
+        self.tail & PARTS
     }
 
     /// The same header with another call number.
@@ -226,25 +238,25 @@ impl Header {
     /// What the frame is.
     #[must_use]
     pub const fn kind(self) -> Kind {
-        self.kind
+        Kind::from_number(self.flags)
     }
 
     /// The payload's format, as a link of this level reads it.
     #[must_use]
     pub const fn format(self, level: Level) -> FormatId {
-        FormatId::from_wire(self.decoder, self.is_bytes, self.parts, level)
+        FormatId::from_wire(Decoder::from_bits(self.flags >> 4), !self.is_text(), self.parts(), level)
     }
 
     /// Whether the payload is marked as text rather than bytes.
     #[must_use]
     pub const fn is_text(self) -> bool {
-        !self.is_bytes
+        self.flags & BYTES == 0
     }
 
     /// Whether the sender wants an answer.
     #[must_use]
     pub const fn wants_reply(self) -> bool {
-        self.wants_reply
+        self.flags & WANTS_REPLY != 0
     }
 
     /// Writes the nine bytes.
@@ -267,13 +279,8 @@ impl Header {
     pub(crate) fn encode_trusted(self, metadata: usize, payload: usize) -> [u8; Self::LEN] {
         let message = metadata + payload;
         let id = self.id.0.to_le_bytes();
-        let flags = self.kind.number()
-            | self.decoder.bits() << 4
-            | u8::from(self.is_bytes) << 6
-            | u8::from(self.wants_reply) << 7;
         let lengths = (message as u64 | (metadata as u64) << 25).to_le_bytes();
-        let tail = (self.parts & 0x7f) | u8::from(self.little_endian) << 7;
-        [id[0], id[1], flags, lengths[0], lengths[1], lengths[2], lengths[3], lengths[4], tail]
+        [id[0], id[1], self.flags, lengths[0], lengths[1], lengths[2], lengths[3], lengths[4], self.tail]
     }
 
     /// Gives a frame that was written already its number.
@@ -294,7 +301,6 @@ impl Header {
     #[inline]
     pub(crate) fn decode(bytes: &[u8; Self::LEN], limits: &Limits) -> Result<(Self, Lengths), DecodeError> {
         let [id0, id1, flags, l0, l1, l2, l3, l4, tail] = *bytes;
-        let kind = Kind::from_number(flags);
         let lengths = u64::from_le_bytes([l0, l1, l2, l3, l4, 0, 0, 0]);
         // Both masks are below 2^25, so the values fit any usize.
         let message = usize::try_from(lengths & 0x1ff_ffff).unwrap_or(usize::MAX);
@@ -305,16 +311,22 @@ impl Header {
         if message > limits.max_frame_bytes {
             return Err(DecodeError::FrameTooLarge { size: message, limit: limits.max_frame_bytes });
         }
-        let header = Self {
-            id: CallId(u16::from_le_bytes([id0, id1])),
-            kind,
-            decoder: Decoder::from_bits(flags >> 4),
-            is_bytes: flags & 0x40 != 0,
-            wants_reply: flags & 0x80 != 0,
-            parts: tail & 0x7f,
-            little_endian: tail & 0x80 != 0,
-        };
+        let header = Self { id: CallId(u16::from_le_bytes([id0, id1])), flags, tail };
         Ok((header, Lengths { metadata, message }))
+    }
+}
+
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Header")
+            .field("id", &self.id)
+            .field("kind", &self.kind())
+            .field("decoder", &Decoder::from_bits(self.flags >> 4))
+            .field("is_bytes", &!self.is_text())
+            .field("wants_reply", &self.wants_reply())
+            .field("parts", &self.parts())
+            .field("little_endian", &(self.tail & LITTLE_ENDIAN != 0))
+            .finish()
     }
 }
 
