@@ -88,12 +88,12 @@ mod trace;
 
 pub use crate::{
     call::{
-        Answer, Answers, Call, CallOptions, CallService, Calling, Cast, CastItem, CastNowait, CastResults, ItemSender,
-        Queueing, ReadAnswer, Results, Rpc, RpcNowait, RpcOver, SendError, StreamCall, StreamNowait,
+        Answer, Answers, Call, CallService, Calling, Cast, CastItem, CastNowait, CastResults, ItemSender, Queueing,
+        ReadAnswer, Results, Rpc, RpcNowait, RpcOver, SendError, StreamCall, StreamNowait,
     },
     client::{
-        ByRouter, CalledStats, Choice, Client, ClientBuilder, ClientGroup, ClientState, ClientStats, LeastInFlight,
-        Picker, RoundRobin, StickyByKey,
+        ByRouter, CallOptions, CalledStats, Choice, Client, ClientBuilder, ClientGroup, ClientState, ClientStats,
+        LeastInFlight, Picker, RoundRobin, StickyByKey,
     },
     config::{NamePolicy, NodeConfig, UnusableSetting},
     error::{BoxError, CallError, Disconnected, Ended, InitializationError, ProtocolError, StreamError, WaitedFor},

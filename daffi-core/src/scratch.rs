@@ -11,48 +11,53 @@ const KEPT: usize = 4;
 const KEPT_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    static POOL: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+    static POOL: RefCell<Vec<Scratch>> = const { RefCell::new(Vec::new()) };
 }
 
-/// An empty buffer out of a pool of this thread; it returns to a pool when dropped.
-#[derive(Debug, Default)]
-pub(crate) struct Scratch(BytesMut);
+/// An empty buffer out of a pool of this thread; it returns to a pool when dropped. It is small:
+/// what holds one is moved for each call.
+#[derive(Debug)]
+pub(crate) struct Scratch(Option<Box<BytesMut>>);
 
 impl Scratch {
+    #[inline]
     pub(crate) fn take() -> Self {
-        Self(POOL.with_borrow_mut(Vec::pop).unwrap_or_default())
+        POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| Self(Some(Box::default())))
     }
 
     pub(crate) fn get(&self) -> &BytesMut {
-        &self.0
+        self.0.as_ref().expect(HELD)
     }
 
     /// Whether it is better shared than copied.
     pub(crate) fn is_large(&self) -> bool {
-        self.0.len() > KEPT_BYTES
+        self.get().len() > KEPT_BYTES
     }
 
-    pub(crate) fn into_bytes(mut self) -> Bytes {
-        std::mem::take(&mut self.0).freeze()
+    /// Gives what it holds, and is empty.
+    pub(crate) fn take_bytes(&mut self) -> Bytes {
+        std::mem::take(self.get_mut()).freeze()
     }
 
     pub(crate) fn get_mut(&mut self) -> &mut BytesMut {
-        &mut self.0
+        self.0.as_mut().expect(HELD)
     }
 }
 
+const HELD: &str = "the buffer is held until it returns to the pool";
+
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if self.0.capacity() == 0 || self.0.capacity() > KEPT_BYTES {
+        let Some(mut buffer) = self.0.take() else { return };
+        if buffer.capacity() == 0 || buffer.capacity() > KEPT_BYTES {
             return;
         }
-        let mut buffer = std::mem::take(&mut self.0);
         buffer.clear();
         // A thread that is ending has no pool any more.
         let _gone = POOL.try_with(|pool| {
             let mut pool = pool.borrow_mut();
             if pool.len() < KEPT {
-                pool.push(buffer);
+                pool.push(Self(Some(buffer)));
             }
         });
     }

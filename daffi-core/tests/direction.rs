@@ -67,7 +67,11 @@ const ABOVE: &[(&str, &[&str])] = &[
         "serve::request",
         &["session", "conn", "serve::context", "serve::extensions", "serve::large", "serve::reply", "serve::callback"],
     ),
-    ("serve::callback", &["serve::pace", "serve::context", "serve::items", "serve::reply", "serve::request"]),
+    ("serve::answering", &["serve::reply", "serve::request"]),
+    (
+        "serve::callback",
+        &["serve::answering", "serve::pace", "serve::context", "serve::items", "serve::reply", "serve::request"],
+    ),
     ("serve::registry", &["serve::callback"]),
     (
         "serve::dispatch",

@@ -5,7 +5,7 @@ use std::{any::type_name, fmt, future::Future, sync::Arc};
 use daffi_core::{Callback, CallbackOptions, Incoming, InitializationError, remote_error};
 use daffi_serde::{Defaulted, Params, RemoteError, Returned};
 use daffi_wire::{Limits, MethodName};
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt, future::ready};
 use serde::Serialize;
 
 use crate::{
@@ -297,11 +297,21 @@ pub enum OneValue {}
 #[derive(Debug)]
 pub enum OneByOne {}
 
+/// A function that began, or why it did not. No async block, which would hold the function's own
+/// future twice.
+fn begun<T>(
+    running: Result<impl Future<Output = Result<T, RemoteError>>, RemoteError>,
+) -> impl Future<Output = Result<T, RemoteError>> {
+    match running {
+        Ok(running) => running.left_future(),
+        Err(error) => ready(Box::new(error)).map(|error| Err(*error)).right_future(),
+    }
+}
+
 impl<T: Serialize + 'static> CallbackOutput<OneValue> for T {
     fn add<M, C: CallbackFn<M, Output = T>>(callbacks: &mut Callbacks, name: String, function: C) {
         callbacks.add_async(name.clone(), C::options(), ErrorsAre::NotSeen, move |params, ctx| {
-            let running = function.call(params, ctx, &name);
-            async move { Ok(running?.await) }
+            begun(function.call(params, ctx, &name).map(|running| running.map(Ok)))
         });
     }
 }
@@ -312,8 +322,7 @@ where
 {
     fn add<M, C: CallbackFn<M, Output = S>>(callbacks: &mut Callbacks, name: String, function: C) {
         callbacks.add_async_stream(name.clone(), C::options(), ErrorsAre::NotSeen, move |params, ctx| {
-            let running = function.call(params, ctx, &name);
-            async move { Ok(running?.await.map(Ok)) }
+            begun(function.call(params, ctx, &name).map(|running| running.map(|results| Ok(results.map(Ok)))))
         });
     }
 }
@@ -321,8 +330,7 @@ where
 impl<T: Serialize + 'static, E: fmt::Display + 'static> TryCallbackOutput<OneValue> for Result<T, E> {
     fn add<M, C: CallbackFn<M, Output = Self>>(callbacks: &mut Callbacks, name: String, function: C) {
         callbacks.add_async(name.clone(), C::options(), ErrorsAre::TakenOut, move |params, ctx| {
-            let running = function.call(params, ctx, &name);
-            async move { running?.await.map_err(remote_error) }
+            begun(function.call(params, ctx, &name).map(|running| running.map(|result| result.map_err(remote_error))))
         });
     }
 }
@@ -334,9 +342,11 @@ where
     E: fmt::Display + 'static,
 {
     fn add<M, C: CallbackFn<M, Output = S>>(callbacks: &mut Callbacks, name: String, function: C) {
-        callbacks.add_async_stream(name.clone(), C::options(), ErrorsAre::TakenOut, move |params, ctx| {
-            let running = function.call(params, ctx, &name);
-            async move { Ok(running?.await.map(|result| result.map_err(remote_error))) }
+        callbacks.add_async_stream(name.clone(), C::options(), ErrorsAre::TakenOut, move |params, ctx| match function
+            .call(params, ctx, &name)
+        {
+            Ok(running) => running.map(|results| Ok(results.map(|result| result.map_err(remote_error)))).left_future(),
+            Err(error) => ready(Err(error)).right_future(),
         });
     }
 }

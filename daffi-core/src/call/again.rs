@@ -8,10 +8,10 @@ use daffi_wire::Kind;
 use tokio::time::sleep;
 
 use super::{
-    CallOptions,
     engine::{Received, read_error},
     request::Payloads,
 };
+use crate::client::CallOptions;
 use crate::refusal::Refusal;
 
 /// The first pause before a call is made again, of which the Router may not know yet that its

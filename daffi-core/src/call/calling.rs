@@ -17,7 +17,6 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep_until, timeout};
 
 use super::{
-    CallOptions,
     again::{Again, AgainPauses, is_refused_by_stopping},
     engine::{Received, read, receive, send, send_now, send_nowait, send_nowait_now, to_received},
     pending_reply::PendingReply,
@@ -26,7 +25,7 @@ use super::{
     span::CallSpan,
 };
 use crate::{
-    client::{Client, ClientConn},
+    client::{CallOptions, Client, ClientConn},
     deadline::{later, on_runtime},
     error::{CallError, WaitedFor},
 };
@@ -55,8 +54,9 @@ pin_project! {
     pub(super) struct RawCall<'m, F> {
         client: Client<F>,
         method: &'m str,
-        made: Option<Made>,
         span: Option<Box<CallSpan>>,
+        #[pin]
+        expires: Option<Sleep>,
         #[pin]
         step: CallStep<'m>,
     }
@@ -65,18 +65,16 @@ pin_project! {
 /// A call that was not sent yet.
 struct Made {
     prepared: Prepared,
-    options: CallOptions,
+    options: Arc<CallOptions>,
 }
 
 pin_project! {
     #[project = CallStepProjection]
     enum CallStep<'m> {
-        Made,
+        Made { made: Made },
         /// The call was sent at once, which is the usual way.
         Sent {
             pending: PendingReply,
-            #[pin]
-            expires: Option<Sleep>,
             after: Duration,
             // Ends when nobody waits any more for the callback that makes this call.
             given_up: Option<BoxFuture<'static, ()>>,
@@ -84,11 +82,12 @@ pin_project! {
         /// The call could not be sent at once: it waits for a connection, a receiver, a number or
         /// room.
         Waits { call: BoxFuture<'m, Result<Received, CallError>> },
+        Ended,
     }
 }
 
 impl<'m, R, F: FormatSet> Calling<'m, R, F> {
-    pub(super) fn new(client: &Client<F>, method: &'m str, args: &impl Args, options: &CallOptions) -> Self {
+    pub(super) fn new(client: &Client<F>, method: &'m str, args: &impl Args, options: &Arc<CallOptions>) -> Self {
         Self { raw: RawCall::new(client, method, args, options), result: PhantomData }
     }
 }
@@ -117,7 +116,7 @@ impl<R: Returned, F: FormatSet> Future for Calling<'_, R, F> {
 }
 
 impl<'m, F: FormatSet> RawCall<'m, F> {
-    pub(super) fn new(client: &Client<F>, method: &'m str, args: &impl Args, options: &CallOptions) -> Self {
+    pub(super) fn new(client: &Client<F>, method: &'m str, args: &impl Args, options: &Arc<CallOptions>) -> Self {
         let (span, options) = client.begin(method, options);
         let prepared = client.prepare(method, args, &options, true);
         if let (Some(span), Prepared::Addressed(addressed)) = (&span, &prepared)
@@ -125,8 +124,8 @@ impl<'m, F: FormatSet> RawCall<'m, F> {
         {
             span.note_peer(&addressed.receiver);
         }
-        let made = Made { prepared, options: options.into_owned() };
-        Self { client: client.clone(), method, made: Some(made), span, step: CallStep::Made }
+        let made = Made { prepared, options };
+        Self { client: client.clone(), method, span, expires: None, step: CallStep::Made { made } }
     }
 
     /// Its span, whose end is then told elsewhere.
@@ -142,23 +141,35 @@ impl<'m, F: FormatSet> Future for RawCall<'m, F> {
         let mut this = self.project();
         loop {
             match this.step.as_mut().project() {
-                CallStepProjection::Made => {
-                    let made = this.made.take().expect(ENDED);
-                    this.step.set(begin(this.client, this.method, made, cx)?);
-                }
-                CallStepProjection::Sent { pending, expires, after, given_up } => {
+                CallStepProjection::Made { made } => match begin(this.client, this.method, made, cx)? {
+                    Ok(pending) => {
+                        let after = made.options.timeout;
+                        if let Some(after) = after {
+                            let sleep = || sleep_until(later(after));
+                            this.expires.set(Some(on_runtime(this.client.runtime(), sleep)));
+                        }
+                        let (after, given_up) = (after.unwrap_or_default(), this.client.parent_given_up());
+                        this.step.set(CallStep::Sent { pending, after, given_up });
+                    }
+                    Err(Waits(unsent)) => {
+                        let options = Arc::clone(&made.options);
+                        let call = Box::pin(call(this.client.clone(), this.method, unsent, options));
+                        this.step.set(CallStep::Waits { call });
+                    }
+                },
+                CallStepProjection::Sent { pending, after, given_up } => {
                     let level = pending.level();
                     if let Poll::Ready(answer) = Pin::new(&mut *pending).poll(cx) {
-                        let timeout = expires.is_some().then_some(*after);
+                        let timeout = this.expires.is_some().then_some(*after);
                         return Poll::Ready(to_received(answer, level, this.method, timeout));
                     }
                     if let Some(given_up) = given_up
                         && given_up.as_mut().poll(cx).is_ready()
                     {
-                        this.step.set(CallStep::Made);
+                        this.step.set(CallStep::Ended);
                         return Poll::Ready(Err(CallError::Cancelled { method: (*this.method).to_owned() }));
                     }
-                    if let Some(expires) = expires.as_pin_mut() {
+                    if let Some(expires) = this.expires.as_mut().as_pin_mut() {
                         ready!(expires.poll(cx));
                         let error = CallError::Timeout {
                             receiver: pending.receiver_text(),
@@ -168,7 +179,7 @@ impl<'m, F: FormatSet> Future for RawCall<'m, F> {
                             last_failure: None,
                         };
                         // The call is given up now, not when this is dropped.
-                        this.step.set(CallStep::Made);
+                        this.step.set(CallStep::Ended);
                         return Poll::Ready(Err(error));
                     }
                     return Poll::Pending;
@@ -176,42 +187,39 @@ impl<'m, F: FormatSet> Future for RawCall<'m, F> {
                 CallStepProjection::Waits { call } => {
                     return on_runtime(this.client.runtime(), || call.as_mut().poll(cx));
                 }
+                CallStepProjection::Ended => panic!("{ENDED}"),
             }
         }
     }
 }
 
+/// What was made has to wait for something before it can be sent.
+struct Waits(Unsent);
+
 /// Sends a call, if nothing has to be waited for.
-fn begin<'m, F: FormatSet>(
+#[inline]
+fn begin<F: FormatSet>(
     client: &Client<F>,
-    method: &'m str,
-    Made { prepared, options }: Made,
+    method: &str,
+    Made { prepared, options }: &mut Made,
     cx: &Context<'_>,
-) -> Result<CallStep<'m>, CallError> {
-    let unsent = match prepared {
-        Prepared::Failed(error) => return Err(error),
-        Prepared::Unaddressed(payloads) => Unsent::Payloads(payloads),
+) -> Result<Result<PendingReply, Waits>, CallError> {
+    let current = client.shared().current();
+    let conn = match (&mut *prepared, &*current) {
         // It may be made again.
-        Prepared::Addressed(addressed) if addressed.receiver.is_empty() && options.waits_at_router() => {
-            Unsent::Payloads(addressed.written.into_payloads())
-        }
-        Prepared::Addressed(mut addressed) => match &*client.shared().current() {
-            Some(current) if current.conn.conn.id == addressed.conn => {
-                let (receiver, written) = (&addressed.receiver, &mut addressed.written);
-                if let Some(mut pending) = send_now(&current.conn, receiver, written, cx.waker())? {
-                    pending.count(method);
-                    let sleep = |after| on_runtime(client.runtime(), || sleep_until(later(after)));
-                    let expires = options.timeout.map(sleep);
-                    let after = options.timeout.unwrap_or_default();
-                    return Ok(CallStep::Sent { pending, expires, after, given_up: client.parent_given_up() });
-                }
-                Unsent::Addressed(Arc::clone(&current.conn), addressed)
+        (Prepared::Addressed(addressed), _) if addressed.receiver.is_empty() && options.waits_at_router() => None,
+        (Prepared::Addressed(addressed), Some(current)) if current.conn.conn.id == addressed.conn => {
+            if let Some(mut pending) = send_now(&current.conn, &addressed.receiver, &mut addressed.written, cx.waker())?
+            {
+                pending.count(method);
+                return Ok(Ok(pending));
             }
-            // For a connection that is not there any more.
-            _ => Unsent::Payloads(addressed.written.into_payloads()),
-        },
+            Some(&current.conn)
+        }
+        _ => None,
     };
-    Ok(CallStep::Waits { call: Box::pin(call(client.clone(), method, unsent, options)) })
+    Unsent::of(std::mem::replace(prepared, Prepared::Unaddressed(Payloads::default())), conn)
+        .map(|unsent| Err(Waits(unsent)))
 }
 
 /// A request that could not be sent at once.
@@ -223,6 +231,16 @@ enum Unsent {
 }
 
 impl Unsent {
+    /// What could not be sent at once on this connection, or was not made for that of this moment.
+    fn of(prepared: Prepared, conn: Option<&Arc<ClientConn>>) -> Result<Self, CallError> {
+        Ok(match (prepared, conn) {
+            (Prepared::Failed(error), _) => return Err(*error),
+            (Prepared::Unaddressed(payloads), _) => Self::Payloads(payloads),
+            (Prepared::Addressed(addressed), Some(conn)) => Self::Addressed(Arc::clone(conn), addressed),
+            (Prepared::Addressed(addressed), None) => Self::Payloads(addressed.written.into_payloads()),
+        })
+    }
+
     /// What the call is made again with, if it may be.
     fn again(&self, options: &CallOptions) -> Option<Again> {
         match self {
@@ -253,7 +271,7 @@ async fn call<F: FormatSet>(
     client: Client<F>,
     method: &str,
     unsent: Unsent,
-    options: CallOptions,
+    options: Arc<CallOptions>,
 ) -> Result<Received, CallError> {
     let (mut progress, deadline) = (Progress::default(), options.timeout.map(later));
     let ended = within(options.timeout, async {
@@ -290,7 +308,7 @@ async fn queue<F: FormatSet>(
     client: Client<F>,
     method: &str,
     unsent: Unsent,
-    options: CallOptions,
+    options: Arc<CallOptions>,
 ) -> Result<(), CallError> {
     let mut progress = Progress::default();
     let ended = within(options.timeout, async {
@@ -332,10 +350,10 @@ pub struct Queueing<'m, F> {
 }
 
 impl<'m, F: FormatSet> Queueing<'m, F> {
-    pub(super) fn new(client: &Client<F>, method: &'m str, args: &impl Args, options: &CallOptions) -> Self {
+    pub(super) fn new(client: &Client<F>, method: &'m str, args: &impl Args, options: &Arc<CallOptions>) -> Self {
         let (span, options) = client.begin(method, options);
         let prepared = client.prepare(method, args, &options, false);
-        let made = Made { prepared, options: options.into_owned() };
+        let made = Made { prepared, options };
         Self { client: client.clone(), method, made: Some(made), span, waits: None }
     }
 }
@@ -348,21 +366,22 @@ impl<F> fmt::Debug for Queueing<'_, F> {
 
 impl<F: FormatSet> Queueing<'_, F> {
     fn poll_queued(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
-        if let Some(Made { prepared, options }) = self.made.take() {
-            let unsent = match prepared {
-                Prepared::Failed(error) => return Poll::Ready(Err(error)),
-                Prepared::Unaddressed(payloads) => Unsent::Payloads(payloads),
-                Prepared::Addressed(mut addressed) => match &*self.client.shared().current() {
-                    Some(current) if current.conn.conn.id == addressed.conn => {
-                        let Addressed { receiver, written, .. } = &mut addressed;
-                        if send_nowait_now(&current.conn, receiver, written, self.method)? {
-                            return Poll::Ready(Ok(()));
-                        }
-                        Unsent::Addressed(Arc::clone(&current.conn), addressed)
+        if let Some(Made { prepared, options }) = &mut self.made {
+            let current = self.client.shared().current();
+            let conn = match (&mut *prepared, &*current) {
+                (Prepared::Addressed(addressed), Some(current)) if current.conn.conn.id == addressed.conn => {
+                    let Addressed { receiver, written, .. } = addressed;
+                    if send_nowait_now(&current.conn, receiver, written, self.method)? {
+                        self.made = None;
+                        return Poll::Ready(Ok(()));
                     }
-                    _ => Unsent::Payloads(addressed.written.into_payloads()),
-                },
+                    Some(&current.conn)
+                }
+                _ => None,
             };
+            let prepared = std::mem::replace(prepared, Prepared::Unaddressed(Payloads::default()));
+            let (unsent, options) = (Unsent::of(prepared, conn)?, Arc::clone(options));
+            self.made = None;
             self.waits = Some(Box::pin(queue(self.client.clone(), self.method, unsent, options)));
         }
         let waits = self.waits.as_mut().expect(ENDED);

@@ -13,17 +13,17 @@ use futures::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    CallOptions, Rpc,
+    Rpc,
     cast_results::{CastResults, MemberResults},
     engine::{Received, read, receive, send, send_nowait},
     pending_reply::PendingReply,
     progress::Progress,
-    request::{Payloads, WrittenRequest, choose, format_for, write_payload},
+    request::{Addressee, Payloads, WrittenRequest, choose, format_for, write_payload},
     setters,
     written_extensions::WrittenExtensions,
 };
 use crate::{
-    client::{Client, ClientConn},
+    client::{CallOptions, Client, ClientConn},
     deadline::{OnRuntime, later},
     error::{CallError, WaitedFor},
     session::Members,
@@ -33,7 +33,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Cast<F> {
     client: Client<F>,
-    options: CallOptions,
+    options: Arc<CallOptions>,
     receivers: Option<Vec<String>>,
 }
 
@@ -41,7 +41,7 @@ pub struct Cast<F> {
 #[derive(Clone, Debug)]
 pub struct CastNowait<F> {
     client: Client<F>,
-    options: CallOptions,
+    options: Arc<CallOptions>,
     receivers: Option<Vec<String>>,
 }
 
@@ -55,7 +55,7 @@ type MemberRequest = Result<(NodeName, WrittenRequest), CallError>;
 type MemberRequests = Vec<(String, MemberRequest)>;
 
 impl<F: FormatSet> Cast<F> {
-    pub(crate) const fn new(client: Client<F>, options: CallOptions) -> Self {
+    pub(crate) const fn new(client: Client<F>, options: Arc<CallOptions>) -> Self {
         Self { client, options, receivers: None }
     }
 
@@ -72,7 +72,7 @@ impl<F: FormatSet> Cast<F> {
     ) -> BoxFuture<'m, Result<Answers<R>, CallError>> {
         let mut cast = self.clone();
         let (span, options) = self.client.begin(method, &self.options);
-        cast.options = options.into_owned();
+        cast.options = options;
         let payloads = payloads(&self.client, &self.options, method, &args);
         Box::pin(OnRuntime::new(self.client.runtime(), async move {
             let answers = cast.client.unless_given_up(method, cast.send(method, &payloads)).await;
@@ -109,8 +109,9 @@ impl<F: FormatSet> Cast<F> {
     /// The call of one member, to be sent.
     fn member<R: Returned>(&self, method: &str, name: &str, payloads: &Arc<Payloads>) -> MemberResults<R, F> {
         let wait_for_receiver = self.options.wait_for_receiver && self.receivers.is_some();
-        let options = CallOptions { receiver: Some(name.to_owned()), wait_for_receiver, ..self.options.clone() };
-        let rpc = Rpc::new(self.client.clone(), options);
+        let options =
+            CallOptions { receiver: Some(name.to_owned()), wait_for_receiver, ..CallOptions::clone(&self.options) };
+        let rpc = Rpc::new(self.client.clone(), Arc::new(options));
         let (method, payloads) = (method.to_owned(), Arc::clone(payloads));
         MemberResults::new(name, async move { rpc.results_of(&method, &payloads).await })
     }
@@ -131,7 +132,7 @@ impl<F: FormatSet> Cast<F> {
 }
 
 impl<F: FormatSet> CastNowait<F> {
-    pub(crate) const fn new(client: Client<F>, options: CallOptions) -> Self {
+    pub(crate) const fn new(client: Client<F>, options: Arc<CallOptions>) -> Self {
         Self { client, options, receivers: None }
     }
 
@@ -144,7 +145,7 @@ impl<F: FormatSet> CastNowait<F> {
     pub fn call<'m>(&self, method: &'m str, args: impl Args) -> BoxFuture<'m, Result<(), CallError>> {
         let mut cast = self.clone();
         let (span, options) = self.client.begin(method, &self.options);
-        cast.options = options.into_owned();
+        cast.options = options;
         let payloads = payloads(&self.client, &self.options, method, &args);
         Box::pin(OnRuntime::new(self.client.runtime(), async move {
             let queued = cast.client.unless_given_up(method, cast.send(method, &payloads)).await;
@@ -214,14 +215,14 @@ impl<'a, F: FormatSet> Casting<'a, F> {
         let mut requests = Vec::with_capacity(names.len());
         for name in names {
             let chosen = choose(shared, &members, method, Some(&name), None).and_then(|receiver| {
-                let format = format_for(client.formats(), &members, &receiver, options.serde)?;
+                let format = format_for(client.formats(), &receiver, options.serde)?;
                 Ok((receiver, format))
             });
             let request = match chosen {
-                Ok((receiver, format)) => {
-                    let (to, payload) = ((&receiver, members.level(&receiver)), self.payloads.get(format));
+                Ok((Addressee { name, level }, format)) => {
+                    let (to, payload) = ((&name, level), self.payloads.get(format));
                     let written = write_payload(shared, to, method, &extensions, payload, wants_reply)?;
-                    Ok((receiver, written))
+                    Ok((name, written))
                 }
                 Err(error) => Err(error),
             };
@@ -256,7 +257,8 @@ impl<'a, F: FormatSet> Casting<'a, F> {
         progress: &mut Progress,
     ) -> Result<(Arc<ClientConn>, NodeName, WrittenRequest), CallError> {
         let wait_for_receiver = self.options.wait_for_receiver && self.receivers.is_some();
-        let options = CallOptions { receiver: Some(name.to_owned()), wait_for_receiver, ..self.options.clone() };
+        let options =
+            CallOptions { receiver: Some(name.to_owned()), wait_for_receiver, ..CallOptions::clone(self.options) };
         let found = self.client.address(self.method, self.payloads, &options, self.wants_reply, progress).await?;
         progress.set_target(&found.0, &found.1);
         Ok(found)

@@ -1,9 +1,11 @@
 //! Where calls begin: what a client offers to call with.
 
+use std::sync::Arc;
+
 use daffi_serde::FormatSet;
 
-use super::{CallOptions, Cast, CastNowait, Rpc, RpcNowait, StreamCall, StreamNowait};
-use crate::client::Client;
+use super::{Cast, CastNowait, Rpc, RpcNowait, StreamCall, StreamNowait};
+use crate::client::{CallOptions, Client};
 
 impl<F: FormatSet> Client<F> {
     /// Makes calls to one receiver, which answers.
@@ -42,7 +44,7 @@ impl<F: FormatSet> Client<F> {
         StreamNowait::new(self.clone(), self.options())
     }
 
-    fn options(&self) -> CallOptions {
-        CallOptions { timeout: self.shared().node.config.default_timeout, ..CallOptions::default() }
+    fn options(&self) -> Arc<CallOptions> {
+        Arc::clone(&self.shared().default_options)
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn send_now(
     written: &mut WrittenRequest,
     waker: &Waker,
 ) -> Result<Option<PendingReply>, CallError> {
-    if written.frame.is_large() || written.rest.is_some() {
+    if written.frame.is_large() || written.has_rest() {
         return Ok(None);
     }
     let Some(mut pending) = PendingReply::open_now(conn, receiver, waker) else { return Ok(None) };
@@ -49,7 +49,7 @@ pub(super) async fn send(
     progress.set_numbered();
     // What it waits for room is not taken off: then its receiver gives up later than its caller.
     written.set_deadline(deadline);
-    let rest = written.rest.take().map(|rest| Rest::open(&mut pending, written.format(), rest));
+    let rest = written.take_rest().map(|rest| Rest::open(&mut pending, written.format(), rest));
     queue(pending.conn(), &written.with_number(pending.id)).await?;
     pending.mark_sent();
     if let Some(rest) = rest {
@@ -108,7 +108,7 @@ pub(super) fn gone_error(conn: &ClientConn, receiver: &NodeName, method: &str) -
 
 /// Queues a written request. Returns `Ok(false)` if there is no room.
 fn queue_now(conn: &Arc<ClientConn>, written: &WrittenRequest) -> Result<bool, CallError> {
-    conn.conn.send_parts(Class::Own, written.frame.get(), written.shared.clone()).map_err(|_| conn.closed_error())
+    conn.conn.send_parts(Class::Own, written.frame.get(), written.shared()).map_err(|_| conn.closed_error())
 }
 
 /// Sends a request of which a part comes or goes in DATA, as `data` keeps it.
@@ -124,7 +124,7 @@ pub(super) async fn send_streaming(
     // Before it is sent: an answer may be quick.
     pending.stream(Arc::clone(&data));
     written.set_deadline(deadline);
-    let rest = written.rest.take().map(|rest| Rest::of(&pending, Arc::clone(&data), rest));
+    let rest = written.take_rest().map(|rest| Rest::of(&pending, Arc::clone(&data), rest));
     queue(pending.conn(), &written.with_number(pending.id)).await?;
     pending.mark_sent();
     if let Some(rest) = rest {
@@ -161,6 +161,7 @@ pub(super) async fn receive(
     to_received(pending.await, level, method, timeout)
 }
 
+#[inline]
 pub(super) fn to_received(
     answer: Result<Frame, CallError>,
     level: Level,
@@ -173,49 +174,69 @@ pub(super) fn to_received(
             // looks as what their callbacks raise.
             let mut is_of_callback = !level.at_least(Level::FOUR);
             if frame.header().has_extensions() && level.at_least(Level::FOUR) {
-                // An answer may say more than a caller of one result asks for.
-                let taken = frame.take_extensions();
-                let said = taken.map_err(|source| CallError::Extensions { method: method.to_owned(), source })?;
-                is_of_callback = said.is_of_callback();
+                is_of_callback = says_of_callback(&mut frame, method)?;
             }
             Ok(Received { frame, level, is_of_callback, timeout })
         }
-        Err(CallError::ReceiverGone { receiver, .. }) => {
-            Err(CallError::ReceiverGone { receiver, method: method.to_owned() })
-        }
-        Err(error) => Err(error),
+        Err(error) => Err(name_method(error, method)),
+    }
+}
+
+/// Whether an answer with extensions says that a callback gave it.
+#[cold]
+fn says_of_callback(frame: &mut Frame, method: &str) -> Result<bool, CallError> {
+    // An answer may say more than a caller of one result asks for.
+    let said = frame.take_extensions();
+    said.map(|said| said.is_of_callback()).map_err(|source| CallError::Extensions { method: method.to_owned(), source })
+}
+
+/// The error with the method, which whoever waits for a number's answer does not know.
+#[cold]
+fn name_method(error: CallError, method: &str) -> CallError {
+    match error {
+        CallError::ReceiverGone { receiver, .. } => CallError::ReceiverGone { receiver, method: method.to_owned() },
+        error => error,
     }
 }
 
 /// Reads an answer as a `R`, or as the receiver's error. `()` takes whatever the callback returned,
 /// unread.
 pub(super) fn read<R: Returned>(formats: &impl FormatSet, received: Received, method: &str) -> Result<R, CallError> {
-    let Received { frame, level, is_of_callback, timeout } = received;
-    let header = frame.header();
-    let (format, text) = (header.format(level), header.is_text());
-    let failed = |source| CallError::Decode { method: method.to_owned(), source };
-    if frame.kind() == Kind::Response {
-        if let Ok(nothing) = castaway::cast!((), R) {
-            return Ok(nothing);
-        }
-        return formats.decode_result(format, &Body { bytes: frame.into_payload(), text }).map_err(failed);
+    let Received { frame, level, .. } = received;
+    if frame.kind() != Kind::Response {
+        return Err(read_failure(formats, Received { frame, ..received }, method));
     }
-    let body = Body { bytes: frame.payload_bytes(), text };
-    let error = read_error(formats, format, &body).map_err(failed)?;
+    if let Ok(nothing) = castaway::cast!((), R) {
+        return Ok(nothing);
+    }
+    let (format, text) = (frame.header().format(level), frame.header().is_text());
+    let result = formats.decode_result(format, &Body { bytes: frame.into_payload(), text });
+    result.map_err(|source| CallError::Decode { method: method.to_owned(), source })
+}
+
+/// The error of a call that was answered by one.
+#[cold]
+fn read_failure(formats: &impl FormatSet, received: Received, method: &str) -> CallError {
+    let Received { frame, level, is_of_callback, timeout } = received;
+    let (format, text) = (frame.header().format(level), frame.header().is_text());
+    let error = match read_error(formats, format, &Body { bytes: frame.payload_bytes(), text }) {
+        Ok(error) => error,
+        Err(source) => return CallError::Decode { method: method.to_owned(), source },
+    };
     let receiver = frame.transmitter();
     if is_of_callback {
-        return Err(CallError::Remote { receiver: receiver.to_owned(), method: method.to_owned(), error });
+        return CallError::Remote { receiver: receiver.to_owned(), method: method.to_owned(), error };
     }
     if let (Some(after), Some(Refusal::DeadlineExceeded)) = (timeout, Refusal::of(&error)) {
         // The receiver was the first to see that the time is up.
         let waited_for = if receiver.is_empty() { WaitedFor::Receiver } else { WaitedFor::Answer };
         let receiver = if receiver.is_empty() { ANY_MEMBER } else { receiver }.to_owned();
-        return Err(CallError::Timeout { receiver, method: method.to_owned(), after, waited_for, last_failure: None });
+        return CallError::Timeout { receiver, method: method.to_owned(), after, waited_for, last_failure: None };
     }
-    Err(match Refusal::call_error(error, receiver, method) {
+    match Refusal::call_error(error, receiver, method) {
         Ok(refused) => refused,
         Err(error) => CallError::Remote { receiver: receiver.to_owned(), method: method.to_owned(), error },
-    })
+    }
 }
 
 /// Reads an error in that format, or in JSON, which every node reads whatever formats it has.

@@ -23,10 +23,6 @@ mod stream;
 mod tests;
 mod written_extensions;
 
-use std::{sync::Arc, time::Duration};
-
-use daffi_wire::{FormatId, StreamFlags};
-
 pub use self::{
     calling::{Calling, Queueing},
     cast::{Answers, Cast, CastNowait},
@@ -38,51 +34,6 @@ pub use self::{
     service::{Answer, Call, CallService, ReadAnswer},
     stream::{StreamCall, StreamNowait},
 };
-use crate::trace::TraceContext;
-
-/// How a call is made.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CallOptions {
-    /// The member to call. Default: one is chosen among those that expose the callback.
-    pub receiver: Option<String>,
-    /// What keeps related calls together, for a picker such as [`StickyByKey`](crate::StickyByKey).
-    pub key: Option<String>,
-    /// The Router chooses the receiver, if none is given and the Router can: see
-    /// [`ByRouter`](crate::ByRouter).
-    pub by_router: bool,
-    /// The format of arguments and result. Default: MSGPACK for a receiver of this project,
-    /// PICKLE for one of daffi 3.0.1, OPAQUE for streams.
-    pub serde: Option<FormatId>,
-    /// From the call to its answer. Default: the client's `default_timeout`, else none.
-    pub timeout: Option<Duration>,
-    /// Whether the call waits for a connection, within the timeout, when there is none.
-    pub wait_for_connection: bool,
-    /// While no member exposes the callback, wait for one instead of failing at once; and for a
-    /// connection. A call with a timeout and neither a receiver nor a key waits at the Router, if
-    /// that is one of this project, which then chooses who gets it. A cast to members by name waits
-    /// for each of them.
-    pub wait_for_receiver: bool,
-    /// Keys and values that travel with the call, such as a token or a tenant: the callback reads
-    /// them by [`Context::header`](crate::Context::header). At most 4 KiB together, and 255 bytes a
-    /// key. A receiver of daffi 3.0.1 gets none.
-    pub headers: Vec<(String, String)>,
-    /// Whether a large result of bytes is read in pieces, where results are taken one by one.
-    pub in_pieces: bool,
-    /// What comes or goes one by one.
-    stream: StreamFlags,
-    /// The trace that the call belongs to, as its client found out when it was made.
-    trace: Option<Arc<TraceContext>>,
-}
-
-impl CallOptions {
-    /// Whether the call can wait at a Router for its receiver: it says for how long, and leaves the
-    /// choice to the Router.
-    const fn waits_at_router(&self) -> bool {
-        let says_time = self.timeout.is_some() && !self.stream.items_follow;
-        self.wait_for_receiver && says_time && self.receiver.is_none() && self.key.is_none()
-    }
-}
 
 /// The setters that call styles share.
 macro_rules! setters {
@@ -91,7 +42,7 @@ macro_rules! setters {
         /// Calls this member, rather than one chosen among those that expose the callback.
         #[must_use]
         pub fn receiver(mut self, name: impl Into<String>) -> Self {
-            self.options.receiver = Some(name.into());
+            std::sync::Arc::make_mut(&mut self.options).receiver = Some(name.into());
             self
         }
     };
@@ -100,7 +51,7 @@ macro_rules! setters {
         /// of one key go to one member. Other pickers ignore it.
         #[must_use]
         pub fn key(mut self, key: impl Into<String>) -> Self {
-            self.options.key = Some(key.into());
+            std::sync::Arc::make_mut(&mut self.options).key = Some(key.into());
             self
         }
     };
@@ -108,8 +59,8 @@ macro_rules! setters {
         /// Has the Router choose who gets the call, where that can, whatever the client's picker:
         /// see [`ByRouter`](crate::ByRouter). Not with a [`receiver`](Self::receiver).
         #[must_use]
-        pub const fn by_router(mut self) -> Self {
-            self.options.by_router = true;
+        pub fn by_router(mut self) -> Self {
+            std::sync::Arc::make_mut(&mut self.options).by_router = true;
             self
         }
     };
@@ -133,7 +84,7 @@ macro_rules! setters {
         /// here, or at the Router where that chose the receiver.
         #[must_use]
         pub fn header(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-            self.options.headers.push((key.into(), value.into()));
+            std::sync::Arc::make_mut(&mut self.options).headers.push((key.into(), value.into()));
             self
         }
     };
@@ -143,8 +94,8 @@ macro_rules! setters {
         /// `rpc().in_pieces().results::<Bytes>(..)`. A smaller one is one piece. In OPAQUE, and in
         /// MSGPACK up to 4 GiB; in other formats it is put together.
         #[must_use]
-        pub const fn in_pieces(mut self) -> Self {
-            self.options.in_pieces = true;
+        pub fn in_pieces(mut self) -> Self {
+            std::sync::Arc::make_mut(&mut self.options).in_pieces = true;
             self
         }
     };
@@ -152,7 +103,7 @@ macro_rules! setters {
         /// Sets the format of arguments and result.
         #[must_use]
         pub fn serde(mut self, format: FormatId) -> Self {
-            self.options.serde = Some(format);
+            std::sync::Arc::make_mut(&mut self.options).serde = Some(format);
             self
         }
     };
@@ -161,7 +112,7 @@ macro_rules! setters {
         /// waits for in between.
         #[must_use]
         pub fn timeout(mut self, timeout: Duration) -> Self {
-            self.options.timeout = Some(timeout);
+            std::sync::Arc::make_mut(&mut self.options).timeout = Some(timeout);
             self
         }
     };
@@ -170,7 +121,7 @@ macro_rules! setters {
         /// once.
         #[must_use]
         pub fn wait_for_connection(mut self) -> Self {
-            self.options.wait_for_connection = true;
+            std::sync::Arc::make_mut(&mut self.options).wait_for_connection = true;
             self
         }
     };
@@ -183,7 +134,7 @@ macro_rules! setters {
         /// worker that is restarted in order makes no such call fail.
         #[must_use]
         pub fn wait_for_receiver(mut self) -> Self {
-            self.options.wait_for_receiver = true;
+            std::sync::Arc::make_mut(&mut self.options).wait_for_receiver = true;
             self
         }
     };
@@ -193,7 +144,7 @@ macro_rules! setters {
         /// called. It waits for a connection, too.
         #[must_use]
         pub fn wait_for_receiver(mut self) -> Self {
-            self.options.wait_for_receiver = true;
+            std::sync::Arc::make_mut(&mut self.options).wait_for_receiver = true;
             self
         }
     };

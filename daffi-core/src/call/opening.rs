@@ -6,9 +6,9 @@ use daffi_serde::FormatSet;
 use daffi_wire::{CallId, FIRST_CALL_WINDOW, FormatId, NodeName};
 use tokio::time::{Instant, timeout_at};
 
-use super::{CallOptions, engine::send_streaming, pending_reply::PendingReply, progress::Progress, request::Payloads};
+use super::{engine::send_streaming, pending_reply::PendingReply, progress::Progress, request::Payloads};
 use crate::{
-    client::{Client, ClientConn},
+    client::{CallOptions, Client, ClientConn},
     data::{CallData, Hand, Inflow, Outflow},
     deadline::later,
     error::CallError,

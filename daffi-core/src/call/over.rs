@@ -1,6 +1,6 @@
 //! Calls through a tower stack.
 
-use std::{future::poll_fn, time::Duration};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use daffi_serde::{Args, Returned};
 use daffi_wire::FormatId;
@@ -8,23 +8,23 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::{
-    CallOptions,
     calling::within,
     service::{Call, ReadAnswer},
     setters,
 };
+use crate::client::CallOptions;
 use crate::error::{ANY_MEMBER, BoxError, CallError, WaitedFor};
 
 /// Calls with the sugar of [`Rpc`](super::Rpc) over any tower stack around a client.
 #[derive(Clone, Debug)]
 pub struct RpcOver<S> {
     service: S,
-    options: CallOptions,
+    options: Arc<CallOptions>,
 }
 
 impl<S> RpcOver<S> {
     pub(super) fn new(service: S) -> Self {
-        Self { service, options: CallOptions::default() }
+        Self { service, options: Arc::default() }
     }
 
     setters!(receiver key by_router serde header timeout wait_for_connection wait_for_receiver);
@@ -46,7 +46,7 @@ impl<S> RpcOver<S> {
         S::Error: Into<BoxError>,
     {
         let mut service = self.service.clone();
-        let mut options = self.options.clone();
+        let mut options = CallOptions::clone(&self.options);
         let mut asked = None;
         let ready = poll_fn(|cx| {
             let polled = service.poll_ready(cx);

@@ -112,13 +112,15 @@ impl PendingReply {
         Poll::Ready(match ready!(self.poll_outcome(cx)) {
             Ok(Outcome::Reply(frame)) => Ok(Some(frame)),
             Ok(Outcome::AllCame) => Ok(None),
-            ended => Err(self.error(ended.err())),
+            Ok(Outcome::ReceiverGone) => Err(self.gone_error()),
+            Ok(Outcome::Closed) => Err(self.conn.closed_error()),
+            Err(Broken(data)) => Err(self.fault_error(&data)),
         })
     }
 
-    /// What became of the call, whose number is free then. The error says why nothing did.
+    /// What became of the call, whose number is free then.
     #[inline]
-    fn poll_outcome(&mut self, cx: &Context<'_>) -> Poll<Result<Outcome, NoOutcome>> {
+    fn poll_outcome(&mut self, cx: &Context<'_>) -> Poll<Result<Outcome, Broken>> {
         if std::mem::take(&mut self.fresh) {
             return Poll::Pending;
         }
@@ -131,52 +133,48 @@ impl PendingReply {
         };
         // The number is free already: nothing is left to give up.
         self.id = CallId::NONE;
-        if let (Some(data), None | Some(Outcome::ReceiverGone)) = (&data, &outcome) {
+        if let (Some(data), Outcome::Closed | Outcome::ReceiverGone) = (&data, &outcome) {
             // Nobody takes items any more; what came is still to be read. An answer has said so
             // before it ended the call.
             data.stop_sending();
         }
         self.conn.on_number_free(was_full);
-        if let Some(Outcome::Reply(_) | Outcome::AllCame) = outcome
+        if let Outcome::Reply(_) | Outcome::AllCame = outcome
             && let Some(counted) = self.counted.take()
         {
             counted.end();
         }
-        Poll::Ready(match (data, outcome) {
-            (Some(data), _) if data.fault().is_some() => Err(NoOutcome::Broken(data)),
-            (_, Some(outcome)) => Ok(outcome),
-            (_, None) => Err(NoOutcome::Closed),
+        Poll::Ready(match data {
+            Some(data) if data.fault().is_some() => Err(Broken(data)),
+            _ => Ok(outcome),
         })
     }
 
-    /// The error of a call that ended without a reply. `None`: its receiver left.
     #[cold]
-    fn error(&self, why: Option<NoOutcome>) -> CallError {
-        match why {
-            None => CallError::ReceiverGone { receiver: self.receiver_text(), method: String::new() },
-            Some(NoOutcome::Broken(data)) => data.fault().map_or_else(|| self.conn.closed_error(), call_error),
-            Some(NoOutcome::Closed) => self.conn.closed_error(),
-        }
+    fn gone_error(&self) -> CallError {
+        CallError::ReceiverGone { receiver: self.receiver_text(), method: String::new() }
+    }
+
+    #[cold]
+    fn fault_error(&self, data: &CallData) -> CallError {
+        data.fault().map_or_else(|| self.conn.closed_error(), call_error)
     }
 }
 
-/// Why nothing became of a call.
-enum NoOutcome {
-    /// What came in DATA could not be put together.
-    Broken(Arc<CallData>),
-    /// The connection ended.
-    Closed,
-}
+/// What came in DATA could not be put together.
+struct Broken(Arc<CallData>);
 
 impl Future for PendingReply {
     type Output = Result<Frame, CallError>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(match ready!(self.poll_outcome(cx)) {
             Ok(Outcome::Reply(frame)) => Ok(frame),
             // Only results that come one by one end without a reply.
-            Ok(Outcome::AllCame) => Err(self.error(Some(NoOutcome::Closed))),
-            ended => Err(self.error(ended.err())),
+            Ok(Outcome::AllCame | Outcome::Closed) => Err(self.conn.closed_error()),
+            Ok(Outcome::ReceiverGone) => Err(self.gone_error()),
+            Err(Broken(data)) => Err(self.fault_error(&data)),
         })
     }
 }

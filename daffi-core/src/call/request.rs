@@ -1,7 +1,7 @@
 //! A request as far as it is written when the call is made: arguments in the format of its
 //! receiver.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use daffi_serde::{Args, FormatSet, Output, SerdeError};
@@ -10,9 +10,9 @@ use daffi_wire::{
 };
 use tokio::time::Instant;
 
-use super::{CallOptions, progress::Progress, written_extensions::WrittenExtensions};
+use super::{progress::Progress, written_extensions::WrittenExtensions};
 use crate::{
-    client::{Choice, Client, ClientConn, ClientCore},
+    client::{CallOptions, Choice, Client, ClientConn, ClientCore},
     deadline::in_ms,
     error::CallError,
     refusal::AS_A_LIST,
@@ -28,7 +28,7 @@ pub(super) enum Prepared {
     /// There was no receiver to choose, so the arguments are written in every format that the call
     /// may take.
     Unaddressed(Payloads),
-    Failed(CallError),
+    Failed(Box<CallError>),
 }
 
 /// A request for a receiver that the connection of that moment told of.
@@ -47,7 +47,7 @@ pub(super) struct Payload {
 }
 
 /// Arguments of a call in every format that it may take.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Payloads(Vec<(FormatId, Result<Payload, SerdeError>)>);
 
 impl Payloads {
@@ -62,23 +62,52 @@ impl Payloads {
 /// A request that is written and has no number yet.
 pub(super) struct WrittenRequest {
     pub(super) frame: Scratch,
-    pub(super) shared: Option<Bytes>,
+    beyond: Beyond,
     /// Bytes of extensions and payload, wherever they are: what credit is paid for.
     pub(super) payload: usize,
     /// Where the payload begins.
-    body: usize,
+    body: u32,
     /// Where it says how much time is left.
-    time_left: Option<usize>,
+    time_left: Option<NonZeroU32>,
     format: FormatId,
     text: bool,
+}
+
+/// What of a request is not in its buffer.
+enum Beyond {
+    Nothing,
+    /// The end of its frame, which is sent without a copy.
+    Shared(Box<Bytes>),
     /// What of its arguments follows in DATA.
-    pub(super) rest: Option<Bytes>,
+    Follows(Box<Bytes>),
 }
 
 impl WrittenRequest {
     /// The length of the whole frame in bytes.
     pub(super) fn len(&self) -> usize {
-        self.frame.get().len() + self.shared.as_ref().map_or(0, Bytes::len)
+        let shared = if let Beyond::Shared(shared) = &self.beyond { shared.len() } else { 0 };
+        self.frame.get().len() + shared
+    }
+
+    /// The end of its frame, if it is sent without a copy.
+    pub(super) fn shared(&self) -> Option<Bytes> {
+        if let Beyond::Shared(shared) = &self.beyond { Some(Bytes::clone(shared)) } else { None }
+    }
+
+    /// Whether some of its arguments follow in DATA.
+    pub(super) const fn has_rest(&self) -> bool {
+        matches!(self.beyond, Beyond::Follows(_))
+    }
+
+    /// What of its arguments follows in DATA.
+    pub(super) fn take_rest(&mut self) -> Option<Bytes> {
+        if !self.has_rest() {
+            return None;
+        }
+        match std::mem::replace(&mut self.beyond, Beyond::Nothing) {
+            Beyond::Follows(rest) => Some(*rest),
+            Beyond::Nothing | Beyond::Shared(_) => None,
+        }
     }
 
     pub(super) const fn format(&self) -> FormatId {
@@ -92,7 +121,7 @@ impl WrittenRequest {
     /// Says how much time is left until `deadline`, if it is a request that says so.
     pub(super) fn set_deadline(&mut self, deadline: Option<Instant>) {
         if let (Some(at), Some(deadline)) = (self.time_left, deadline)
-            && let Some(left) = self.frame.get_mut().get_mut(at..at + 4)
+            && let Some(left) = self.frame.get_mut().get_mut(at.get() as usize..).and_then(|from| from.get_mut(..4))
         {
             let time = deadline.saturating_duration_since(Instant::now());
             left.copy_from_slice(&in_ms(time).to_le_bytes());
@@ -103,31 +132,33 @@ impl WrittenRequest {
     /// queue.
     pub(super) fn with_number(mut self, id: CallId) -> Self {
         self.set_number(id);
-        if self.shared.is_none() && self.frame.is_large() {
-            self.shared = Some(std::mem::take(&mut self.frame).into_bytes());
+        if matches!(self.beyond, Beyond::Nothing) && self.frame.is_large() {
+            self.beyond = Beyond::Shared(Box::new(self.frame.take_bytes()));
         }
         self
     }
 
     /// Its arguments, to be written for another receiver.
-    pub(super) fn into_payloads(mut self) -> Payloads {
-        let bytes = match (self.shared.take(), self.rest.take()) {
-            (Some(shared), _) => shared,
-            (None, None) => Bytes::copy_from_slice(&self.frame.get()[self.body..]),
-            (None, Some(rest)) => [&self.frame.get()[self.body..], &rest].concat().into(),
+    pub(super) fn into_payloads(self) -> Payloads {
+        let begun = &self.frame.get()[self.body as usize..];
+        let bytes = match self.beyond {
+            Beyond::Shared(shared) => *shared,
+            Beyond::Nothing => Bytes::copy_from_slice(begun),
+            Beyond::Follows(rest) => [begun, &rest[..]].concat().into(),
         };
         Payloads(vec![(self.format, Ok(Payload { bytes, text: self.text }))])
     }
 }
 
 /// Chooses the receiver of a call to `method`.
+#[inline]
 pub(super) fn choose(
     shared: &ClientCore,
     members: &Members,
     method: &str,
     pinned: Option<&str>,
     key: Option<&str>,
-) -> Result<NodeName, CallError> {
+) -> Result<Addressee, CallError> {
     let candidates = members.receivers_of(method).map(|c| &c[..]).unwrap_or_default();
     let chosen = match pinned {
         Some(name) => candidates.iter().find(|c| c.as_str() == name),
@@ -142,11 +173,8 @@ pub(super) fn choose(
         },
     };
     match chosen {
-        Some(chosen) => Ok(chosen.clone()),
-        None => choose_server(shared, method, pinned).ok_or_else(|| CallError::ReceiverNotFound {
-            method: method.to_owned(),
-            receiver: pinned.map(ToOwned::to_owned),
-        }),
+        Some(chosen) => Ok(Addressee { name: chosen.clone(), level: members.level_of_listed(chosen) }),
+        None => choose_server(shared, members, method, pinned),
     }
 }
 
@@ -159,6 +187,7 @@ pub(super) fn is_left_to_router(conn: &ClientConn, method: &str, options: &CallO
 }
 
 /// Chooses the receiver of a call, or none where the Router does, and its format.
+#[inline]
 fn choose_or_leave<F: FormatSet>(
     client: &Client<F>,
     (conn, members): (&ClientConn, &Members),
@@ -172,10 +201,9 @@ fn choose_or_leave<F: FormatSet>(
         let level = if members.are_level_four(method) { Level::FOUR } else { Level::THREE };
         return Ok((Addressee::of_router(), asked.unwrap_or_else(|| default_format(client.formats(), level))));
     }
-    let name = choose(client.shared(), members, method, options.receiver.as_deref(), options.key.as_deref())?;
-    let format = format_for(client.formats(), members, &name, asked)?;
-    let level = members.level(&name);
-    Ok((Addressee { name, level }, format))
+    let chosen = choose(client.shared(), members, method, options.receiver.as_deref(), options.key.as_deref())?;
+    let format = format_for(client.formats(), &chosen, asked)?;
+    Ok((chosen, format))
 }
 
 /// Whom a call goes to.
@@ -194,25 +222,30 @@ impl Addressee {
 
 /// The server itself, for what a Router answers that is no member. It answers to any name.
 #[cold]
-fn choose_server(shared: &ClientCore, method: &str, pinned: Option<&str>) -> Option<NodeName> {
-    if method != STATS {
-        return None;
+fn choose_server(
+    shared: &ClientCore,
+    members: &Members,
+    method: &str,
+    pinned: Option<&str>,
+) -> Result<Addressee, CallError> {
+    let server = NodeName::new(pinned.unwrap_or("router"), &shared.node.config.limits).ok();
+    match server.filter(|_| method == STATS) {
+        Some(name) => Ok(Addressee { level: members.level(&name), name }),
+        None => {
+            let (method, receiver) = (method.to_owned(), pinned.map(ToOwned::to_owned));
+            Err(CallError::ReceiverNotFound { method, receiver })
+        }
     }
-    NodeName::new(pinned.unwrap_or("router"), &shared.node.config.limits).ok()
 }
 
 /// The format of a call: the one asked for, if the receiver can read it, else the default for that
 /// receiver.
 pub(super) fn format_for(
     formats: &impl FormatSet,
-    members: &Members,
-    receiver: &NodeName,
+    Addressee { name: receiver, level }: &Addressee,
     asked: Option<FormatId>,
 ) -> Result<FormatId, CallError> {
-    if let Some(format) = asked.filter(|format| format.min_level() == Level::THREE) {
-        return Ok(format);
-    }
-    let level = members.level(receiver);
+    let level = *level;
     match asked {
         Some(format) if !level.at_least(format.min_level()) => {
             Err(CallError::FormatUnsupported { receiver: receiver.to_string(), format })
@@ -252,7 +285,7 @@ pub(super) fn write_request(
     let mut frame = Scratch::take();
     let mut writer = FrameWriter::begin(frame.get_mut(), &shared.node.name, receiver, method).map_err(too_large)?;
     let names_end = writer.body().len();
-    let time_left = extensions.write(&mut writer, shared, receiver, level);
+    let time_left = extensions.write(&mut writer, shared, receiver, level).and_then(|at| NonZeroU32::new(place(at)));
     let body = writer.body().len();
     let mut out = Output::new(writer.body());
     write(&mut out).map_err(|source| CallError::Encode { method: method.to_owned(), source })?;
@@ -267,11 +300,17 @@ pub(super) fn write_request(
         let rest = writer.first_part(payload);
         let body = writer.body().len() - BODY_PART_BYTES;
         writer.finish(header, 0, limits).map_err(too_large)?;
-        let (shared, rest) = (None, Some(rest));
-        return Ok(WrittenRequest { frame, shared, payload: bytes, body, time_left, format, text, rest });
+        let (body, beyond) = (place(body), Beyond::Follows(Box::new(rest)));
+        return Ok(WrittenRequest { frame, beyond, payload: bytes, body, time_left, format, text });
     }
     writer.finish(header, more, limits).map_err(too_large)?;
-    Ok(WrittenRequest { frame, shared: payload, payload: bytes, body, time_left, format, text, rest: None })
+    let beyond = payload.map_or(Beyond::Nothing, |payload| Beyond::Shared(Box::new(payload)));
+    Ok(WrittenRequest { frame, beyond, payload: bytes, body: place(body), time_left, format, text })
+}
+
+/// A place in a frame before its payload, which is behind header, names and extensions at most.
+fn place(at: usize) -> u32 {
+    u32::try_from(at).expect("header, names and extensions are below 65,536 bytes together")
 }
 
 /// Writes a request whose arguments are written.
@@ -322,7 +361,7 @@ impl<F: FormatSet> Client<F> {
             {
                 Prepared::Unaddressed(self.payloads(args, options, None))
             }
-            Err(error) => Prepared::Failed(error),
+            Err(error) => Prepared::Failed(Box::new(error)),
         }
     }
 

@@ -15,7 +15,6 @@ use daffi_wire::{Frame, Kind};
 use futures::Stream;
 
 use super::{
-    CallOptions,
     again::{Again, AgainPauses, is_refused_by_stopping},
     engine::{Received, read, to_received},
     opening::{StreamingCall, open_until},
@@ -24,7 +23,7 @@ use super::{
     span::CallSpan,
 };
 use crate::{
-    client::{Client, CountedCall},
+    client::{CallOptions, Client, CountedCall},
     error::{CallError, WaitedFor},
 };
 

@@ -6,7 +6,7 @@ use futures::{Stream, StreamExt};
 use serde::Serialize;
 
 use super::{
-    CallOptions, Cast, ItemSender, Results, RpcOver, SendError,
+    Cast, ItemSender, Results, RpcOver, SendError,
     again::Again,
     calling::{Calling, Queueing},
     opening::{StreamingCall, open},
@@ -16,17 +16,21 @@ use super::{
     setters,
     span::CallSpan,
 };
-use crate::{client::Client, deadline::OnRuntime, error::CallError};
+use crate::{
+    client::{CallOptions, Client},
+    deadline::OnRuntime,
+    error::CallError,
+};
 
 /// A call to one receiver, which answers it: [`Client::rpc`].
 #[derive(Clone, Debug)]
 pub struct Rpc<F> {
     client: Client<F>,
-    options: CallOptions,
+    options: Arc<CallOptions>,
 }
 
 impl<F: FormatSet> Rpc<F> {
-    pub(crate) const fn new(client: Client<F>, options: CallOptions) -> Self {
+    pub(crate) const fn new(client: Client<F>, options: Arc<CallOptions>) -> Self {
         Self { client, options }
     }
 
@@ -137,7 +141,7 @@ impl<F: FormatSet> Rpc<F> {
 
     async fn open(&self, method: &str, payloads: &Payloads, stream: StreamFlags) -> Result<Opened, CallError> {
         let (span, options) = self.client.begin(method, &self.options);
-        let options = CallOptions { stream, ..options.into_owned() };
+        let options = CallOptions { stream, ..CallOptions::clone(&options) };
         match OnRuntime::new(self.client.runtime(), open(&self.client, method, payloads, &options)).await {
             Ok(call) => {
                 if let Some(span) = &span
@@ -160,7 +164,7 @@ impl<F: FormatSet> Rpc<F> {
     /// leaves calls that are answered to the Router.
     #[must_use]
     pub fn to_nowait(&self) -> RpcNowait<F> {
-        RpcNowait::new(self.client.clone(), self.options.clone())
+        RpcNowait::new(self.client.clone(), Arc::clone(&self.options))
     }
 
     /// The same call to every member that exposes the callback, or to the receiver that was set:
@@ -168,8 +172,8 @@ impl<F: FormatSet> Rpc<F> {
     /// [`key`](Self::key) and [`by_router`](Self::by_router) do.
     #[must_use]
     pub fn to_cast(&self) -> Cast<F> {
-        let options = CallOptions { receiver: None, ..self.options.clone() };
-        let cast = Cast::new(self.client.clone(), options);
+        let options = CallOptions { receiver: None, ..CallOptions::clone(&self.options) };
+        let cast = Cast::new(self.client.clone(), Arc::new(options));
         self.options.receiver.iter().fold(cast, |cast, receiver| cast.receivers([receiver.as_str()]))
     }
 
@@ -196,11 +200,11 @@ impl<F> Rpc<F> {
 #[derive(Clone, Debug)]
 pub struct RpcNowait<F> {
     client: Client<F>,
-    options: CallOptions,
+    options: Arc<CallOptions>,
 }
 
 impl<F: FormatSet> RpcNowait<F> {
-    pub(crate) const fn new(client: Client<F>, options: CallOptions) -> Self {
+    pub(crate) const fn new(client: Client<F>, options: Arc<CallOptions>) -> Self {
         Self { client, options }
     }
 

@@ -17,13 +17,12 @@ use daffi_wire::Kind;
 use tower_service::Service;
 
 use super::{
-    CallOptions,
     calling::RawCall,
     engine::{Received, read},
     span::Unread,
 };
 use crate::{
-    client::{Client, Permit},
+    client::{CallOptions, Client, Permit},
     error::CallError,
 };
 
@@ -193,7 +192,7 @@ impl<F: FormatSet> Service<Call> for CallService<F> {
             let args = SharedArgs(call.args);
             let mut options = call.options;
             options.timeout = options.timeout.or(client.shared().node.config.default_timeout);
-            let mut calling = RawCall::new(&client, &call.method, &args, &options);
+            let mut calling = RawCall::new(&client, &call.method, &args, &Arc::new(options));
             let span = calling.take_span();
             // The call takes the number in this same poll.
             drop(permit);

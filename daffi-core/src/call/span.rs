@@ -5,9 +5,9 @@ use std::{borrow::Cow, sync::Arc};
 use parking_lot::Mutex;
 use tracing::{Span, field::Empty};
 
-use super::{Answers, CallOptions};
+use super::Answers;
 use crate::{
-    client::Client,
+    client::{CallOptions, Client},
     error::{CallError, StreamError},
     trace::{TARGET, is_on},
 };
@@ -198,11 +198,7 @@ impl<F> Client<F> {
     /// Begins a call: its span, if somebody listens, and its options, with the trace that it
     /// belongs to.
     #[inline]
-    pub(super) fn begin<'o>(
-        &self,
-        method: &str,
-        options: &'o CallOptions,
-    ) -> (Option<Box<CallSpan>>, Cow<'o, CallOptions>) {
+    pub(super) fn begin(&self, method: &str, options: &Arc<CallOptions>) -> (Option<Box<CallSpan>>, Arc<CallOptions>) {
         let options = self.inherit(options);
         if !is_on() && self.trace.is_none() && self.handle.shared.node.config.propagator.is_none() {
             return (None, options);
@@ -211,11 +207,7 @@ impl<F> Client<F> {
     }
 
     #[cold]
-    fn begin_traced<'o>(
-        &self,
-        method: &str,
-        options: Cow<'o, CallOptions>,
-    ) -> (Option<Box<CallSpan>>, Cow<'o, CallOptions>) {
+    fn begin_traced(&self, method: &str, options: Arc<CallOptions>) -> (Option<Box<CallSpan>>, Arc<CallOptions>) {
         let current = Span::current();
         let span = if is_on() { CallSpan::begin(method) } else { None };
         let trace = match &self.handle.shared.node.config.propagator {
@@ -230,7 +222,7 @@ impl<F> Client<F> {
         };
         match trace {
             None => (span, options),
-            Some(trace) => (span, Cow::Owned(CallOptions { trace: Some(trace), ..options.into_owned() })),
+            Some(trace) => (span, Arc::new(CallOptions { trace: Some(trace), ..CallOptions::clone(&options) })),
         }
     }
 }

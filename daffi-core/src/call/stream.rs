@@ -7,7 +7,6 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    CallOptions,
     calling::within,
     engine::{gone_error, read, receive, send, send_paid},
     pending_reply::PendingReply,
@@ -19,7 +18,7 @@ use super::{
     written_extensions::WrittenExtensions,
 };
 use crate::{
-    client::{Client, Flow, Gone, Paid, Pinned, Style},
+    client::{CallOptions, Client, Flow, Gone, Paid, Pinned, Style},
     deadline::{OnRuntime, later},
     error::{CallError, Disconnected, StreamError, WaitedFor},
 };
@@ -28,7 +27,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct StreamCall<F> {
     client: Client<F>,
-    options: CallOptions,
+    options: Arc<CallOptions>,
     window: usize,
 }
 
@@ -36,7 +35,7 @@ pub struct StreamCall<F> {
 #[derive(Clone, Debug)]
 pub struct StreamNowait<F> {
     client: Client<F>,
-    options: CallOptions,
+    options: Arc<CallOptions>,
 }
 
 /// The target of a whole stream.
@@ -71,7 +70,7 @@ struct Unacknowledged {
 }
 
 impl<F: FormatSet> StreamCall<F> {
-    pub(crate) const fn new(client: Client<F>, options: CallOptions) -> Self {
+    pub(crate) const fn new(client: Client<F>, options: Arc<CallOptions>) -> Self {
         Self { client, options, window: 1 }
     }
 
@@ -80,7 +79,7 @@ impl<F: FormatSet> StreamCall<F> {
     /// From sending a chunk to its acknowledgement; and how long the stream waits for a connection.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.options.timeout = Some(timeout);
+        Arc::make_mut(&mut self.options).timeout = Some(timeout);
         self
     }
 
@@ -117,7 +116,7 @@ impl<F: FormatSet> StreamCall<F> {
     /// One stream, which begins now.
     fn begin(&self, method: &str) -> (Self, Option<Box<CallSpan>>) {
         let (span, options) = self.client.begin(method, &self.options);
-        (Self { options: options.into_owned(), ..self.clone() }, span)
+        (Self { options, ..self.clone() }, span)
     }
 
     /// Does what [`send`](Self::send) does with a source that can fail: its error ends the stream
@@ -256,7 +255,7 @@ impl<F: FormatSet> StreamCall<F> {
 }
 
 impl<F: FormatSet> StreamNowait<F> {
-    pub(crate) const fn new(client: Client<F>, options: CallOptions) -> Self {
+    pub(crate) const fn new(client: Client<F>, options: Arc<CallOptions>) -> Self {
         Self { client, options }
     }
 
@@ -266,7 +265,7 @@ impl<F: FormatSet> StreamNowait<F> {
     /// connection.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.options.timeout = Some(timeout);
+        Arc::make_mut(&mut self.options).timeout = Some(timeout);
         self
     }
 
@@ -295,7 +294,7 @@ impl<F: FormatSet> StreamNowait<F> {
     /// One stream, which begins now.
     fn begin(&self, method: &str) -> (Self, Option<Box<CallSpan>>) {
         let (span, options) = self.client.begin(method, &self.options);
-        (Self { options: options.into_owned(), ..self.clone() }, span)
+        (Self { options, ..self.clone() }, span)
     }
 
     /// Does what [`send`](Self::send) does with a source that can fail: its error ends the stream

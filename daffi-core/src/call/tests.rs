@@ -21,10 +21,10 @@ use daffi_wire::{
 use futures::{FutureExt, stream};
 use tokio::task::{JoinHandle, yield_now};
 
-use super::{CallOptions, progress::Progress, written_extensions::WrittenExtensions};
+use super::{progress::Progress, written_extensions::WrittenExtensions};
 use crate::{
     client::{
-        Client,
+        CallOptions, Client,
         bare::{BareClient, BareConn, CALLER},
     },
     config::NodeConfig,

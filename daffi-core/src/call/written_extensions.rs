@@ -1,14 +1,13 @@
 //! What travels with a request beside its names and arguments.
 
-use std::{borrow::Cow, future::Future, sync::Arc};
+use std::{future::Future, sync::Arc};
 
 use daffi_transport::BoxFuture;
 use daffi_wire::{Extensions, FrameWriter, Level, MAX_TRACE_STATE_BYTES, NodeName, Shown, StreamFlags};
 use tokio::time::Instant;
 
-use super::CallOptions;
 use crate::{
-    client::{Client, ClientCore},
+    client::{CallOptions, Client, ClientCore},
     deadline::in_ms,
     error::CallError,
 };
@@ -19,12 +18,13 @@ use crate::{
 pub(super) struct WrittenExtensions {
     /// Set anew when the request is sent.
     time_left_ms: Option<u32>,
-    said: Extensions,
+    said: Option<Box<Extensions>>,
 }
 
 impl WrittenExtensions {
     /// Of a call with these options. Nobody gives a call up that wants no answer.
     /// `at_router`: it waits there for a receiver.
+    #[inline]
     pub(super) fn of(
         options: &CallOptions,
         method: &str,
@@ -32,12 +32,16 @@ impl WrittenExtensions {
         at_router: bool,
     ) -> Result<Self, CallError> {
         let streams = options.stream != StreamFlags::default();
-        let refused = |source| CallError::Extensions { method: method.to_owned(), source };
         // The time of a call with items begins when they were sent, which only its caller knows.
         let time_left_ms = options.timeout.filter(|_| wants_reply && !options.stream.items_follow).map(in_ms);
         if options.headers.is_empty() && !streams && !at_router && options.trace.is_none() {
-            return Ok(Self { time_left_ms, said: Extensions::default() });
+            return Ok(Self { time_left_ms, said: None });
         }
+        Ok(Self { time_left_ms, said: Some(Box::new(Self::said(options, method, at_router)?)) })
+    }
+
+    fn said(options: &CallOptions, method: &str, at_router: bool) -> Result<Extensions, CallError> {
+        let refused = |source| CallError::Extensions { method: method.to_owned(), source };
         let mut said = Extensions::builder().stream(options.stream);
         if at_router {
             said = said.wait_for_receiver();
@@ -54,13 +58,12 @@ impl WrittenExtensions {
             .iter()
             .try_fold(said, |said, (key, value)| said.header(key, value))
             .and_then(|said| said.build());
-        let said = said.map_err(refused)?;
-        Ok(Self { time_left_ms, said })
+        said.map_err(refused)
     }
 
     /// Whether items follow the request, which no receiver of level 3 takes.
-    pub(super) const fn has_items(&self) -> bool {
-        self.said.stream().items_follow
+    pub(super) fn has_items(&self) -> bool {
+        self.said.as_ref().is_some_and(|said| said.stream().items_follow)
     }
 
     /// Writes what `receiver` can read of it, and gives where the time stands that is left. A
@@ -73,7 +76,7 @@ impl WrittenExtensions {
         level: Level,
     ) -> Option<usize> {
         if !level.at_least(Level::FOUR) {
-            if self.said.headers().next().is_some() && shared.note_dropped_headers() {
+            if self.said.as_ref().is_some_and(|said| said.has_headers()) && shared.note_dropped_headers() {
                 tracing::warn!(
                     receiver = %Shown::new(receiver),
                     "headers are dropped: this member is a daffi 3.0.1 node, or behind one; further such calls are not logged"
@@ -82,9 +85,11 @@ impl WrittenExtensions {
             return None;
         }
         match self.time_left_ms {
-            Some(ms) => Some(writer.time_left(ms, &self.said)),
+            Some(ms) => Some(writer.time_left(ms, self.said.as_deref().unwrap_or(&Extensions::default()))),
             None => {
-                writer.extensions(&self.said);
+                if let Some(said) = &self.said {
+                    writer.extensions(said);
+                }
                 None
             }
         }
@@ -94,13 +99,13 @@ impl WrittenExtensions {
 impl<F> Client<F> {
     /// The options of a call that this client makes: on the client of a callback's context it ends
     /// when the callback's own caller gives up.
-    pub(super) fn inherit<'o>(&self, options: &'o CallOptions) -> Cow<'o, CallOptions> {
+    pub(super) fn inherit(&self, options: &Arc<CallOptions>) -> Arc<CallOptions> {
         let Some(deadline) = self.parent.as_ref().and_then(|parent| parent.deadline()) else {
-            return Cow::Borrowed(options);
+            return Arc::clone(options);
         };
         let left = Instant::from_std(deadline).saturating_duration_since(Instant::now());
         let timeout = Some(options.timeout.map_or(left, |timeout| timeout.min(left)));
-        Cow::Owned(CallOptions { timeout, ..options.clone() })
+        Arc::new(CallOptions { timeout, ..CallOptions::clone(options) })
     }
 
     /// Ends when nobody waits any more for the callback that this client's calls are made for.

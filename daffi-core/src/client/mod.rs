@@ -6,6 +6,7 @@ mod attempts;
 #[cfg(test)]
 pub(crate) mod bare;
 mod builder;
+mod call_options;
 mod called;
 mod callers;
 mod connection;
@@ -45,6 +46,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 pub use self::builder::ClientBuilder;
+pub use self::call_options::CallOptions;
 pub use self::called::{CalledStats, ClientStats};
 pub use self::group::ClientGroup;
 pub use self::picker::{ByRouter, Choice, LeastInFlight, Picker, RoundRobin, StickyByKey};
@@ -135,6 +137,8 @@ pub(crate) struct ClientCore {
     token: Option<Token>,
     /// Of whom it wants to be told.
     wanted: Mutex<Wanted>,
+    /// How calls are made of which nothing else is said.
+    pub(crate) default_options: Arc<CallOptions>,
     pub(crate) picker: Arc<dyn Picker>,
     /// The place of this client among those of its group, who share the picker.
     pub(crate) in_group: usize,
@@ -188,6 +192,8 @@ impl ClientCore {
         addresses: Addresses,
         runtime: tokio::runtime::Handle,
     ) -> Self {
+        let timeout = serving.node.config.default_timeout;
+        let default_options = Arc::new(CallOptions { timeout, ..CallOptions::default() });
         let attempts = AttemptNumbers::of_one_of(addresses.len());
         Self {
             node: Arc::clone(&serving.node),
@@ -195,6 +201,7 @@ impl ClientCore {
             looks,
             token,
             wanted: Mutex::new(wanted),
+            default_options,
             picker,
             in_group,
             called: Arc::default(),

@@ -15,6 +15,7 @@ use futures::Stream;
 use serde::Serialize;
 
 use super::{
+    answering::Answering,
     context::Context,
     items::{self, Items},
     pace::Pace,
@@ -185,15 +186,8 @@ impl Callback {
                 Err(error) => return Box::pin(std::future::ready(Reply::refused(error))),
             };
             let (future, formats) = (function(params, &request.context), formats.clone());
-            // The arguments were read into the function's own types: the read buffer is free.
-            let request = request.without_body();
-            Box::pin(async move {
-                let result = run_to_end(future, &request, options).await;
-                drop(memory);
-                match result {
-                    Ok(value) => request.reply(&value, &formats),
-                    Err(error) => Reply::refused(error),
-                }
+            Answering::start(future, request, memory, options.drop_when_cancelled, move |value, request| {
+                request.reply(&value, &formats)
             })
         };
         Self::new(name, options, Run::Async(Box::new(run)), Some(bound))
@@ -223,7 +217,8 @@ impl Callback {
                 let place = items::take_place(&request)?;
                 let (params, _memory) = bind::<F, P>(&mut request, &formats)?;
                 let stream = function(params, &request.context).map_err(Refusal::none_of)?;
-                Ok(Items::new(stream, request.without_body(), formats.clone(), place))
+                request.free_body();
+                Ok(Items::new(stream, request, formats.clone(), place))
             };
             run().map_or_else(Reply::refused, Reply::items)
         };
@@ -254,14 +249,10 @@ impl Callback {
                 Err(error) => return Box::pin(std::future::ready(Reply::refused(error))),
             };
             let (future, formats) = (function(params, &request.context), formats.clone());
-            let request = request.without_body();
-            Box::pin(async move {
-                let result = run_to_end(future, &request, options).await;
-                drop(memory);
-                match result {
-                    Ok(stream) => Reply::items(Items::new(stream, request, formats, place)),
-                    Err(error) => Reply::refused(error),
-                }
+            let mut place = Some(place);
+            Answering::start(future, request, memory, options.drop_when_cancelled, move |stream, request| {
+                let place = place.take().flatten();
+                Reply::items(Items::new(stream, request.to_answer(), formats.clone(), place))
             })
         };
         Self::new(name, options, Run::Async(Box::new(run)), Some(bound))
@@ -354,23 +345,6 @@ impl Callback {
     /// Whether one caller's requests run one after another.
     pub(crate) const fn is_ordered(&self) -> bool {
         self.options.ordered
-    }
-}
-
-/// What an async function gives in the end, or that it was dropped where it waited because nobody
-/// waits for its answer any more.
-async fn run_to_end<T>(
-    future: impl Future<Output = Result<T, RemoteError>>,
-    request: &Request,
-    options: CallbackOptions,
-) -> Result<T, RemoteError> {
-    if !(options.drop_when_cancelled && request.wants_reply) {
-        return future.await.map_err(Refusal::none_of);
-    }
-    tokio::select! {
-        biased;
-        result = future => result.map_err(Refusal::none_of),
-        () = request.context.cancelled() => Err(request.expired_error("ended: it was dropped")),
     }
 }
 

@@ -120,7 +120,7 @@ pub(crate) enum Started {
     /// It needs a task of its own.
     Goes(Serving),
     /// It is a plain function, which runs on a thread that may block.
-    Plain(Arrival),
+    Plain(Box<Arrival>),
 }
 
 impl Started {
@@ -152,7 +152,7 @@ impl Service<Request> for CallbackService {
 
     fn call(&mut self, request: Request) -> Serving {
         Serving(match &self.0 {
-            Inner::Plain(dispatch) => ServingInner::Plain(dispatch.clone().call(request)),
+            Inner::Plain(dispatch) => ServingInner::Plain(Box::new(dispatch.clone().call(request))),
             Inner::Layered(layered) => ServingInner::Layered(layered.serve(request)),
         })
     }
@@ -162,7 +162,7 @@ impl Service<Request> for CallbackService {
 pub struct Serving(ServingInner);
 
 enum ServingInner {
-    Plain(Dispatched),
+    Plain(Box<Dispatched>),
     Layered(BoxFuture<'static, Reply>),
 }
 

@@ -35,10 +35,15 @@ impl Streams {
 
 impl ReadExtensions {
     /// Takes it from a REQUEST that came on a link of this level. The error is for its caller.
+    #[inline]
     pub(super) fn take(frame: &mut Frame, link: Level) -> Result<(Self, Streams), RemoteError> {
         if !frame.header().has_extensions() || !link.at_least(Level::FOUR) {
             return Ok((Self::default(), Streams::default()));
         }
+        Self::take_said(frame)
+    }
+
+    fn take_said(frame: &mut Frame) -> Result<(Self, Streams), RemoteError> {
         let taken = frame.take_extensions();
         let refused =
             |why: String| Refusal::ExtensionUnsupported.error(format!("{} did not run: {why}", frame.method()));

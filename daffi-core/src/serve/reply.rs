@@ -29,13 +29,13 @@ pub struct Reply {
 #[derive(Debug)]
 pub(crate) enum Content {
     /// A whole frame, and a payload part that is sent behind it without a copy.
-    Frame(Scratch, Option<Bytes>),
+    Frame(Scratch, Option<Box<Bytes>>),
     /// Results that follow one by one.
-    Items(Items),
+    Items(Box<Items>),
     /// A frame with the first part of a result, the rest of which follows.
-    Large(Large),
+    Large(Box<Large>),
     /// A failure, written once all layers are passed.
-    Failed(RemoteError),
+    Failed(Box<RemoteError>),
     /// The caller waits for nothing.
     Nothing,
     /// The callback did not run, because nobody waits for it any more.
@@ -53,8 +53,8 @@ impl Reply {
     }
 
     /// Results that are sent one by one.
-    pub(crate) const fn items(items: Items) -> Self {
-        Self::of(Content::Items(items))
+    pub(crate) fn items(items: Items) -> Self {
+        Self::of(Content::Items(Box::new(items)))
     }
 
     /// The reply as what a callback gave within this span, to which results belong that follow.
@@ -94,13 +94,13 @@ impl Reply {
     }
 
     /// A failure that may say that the callback did not run.
-    pub(crate) const fn refused(error: RemoteError) -> Self {
-        Self::of(Content::Failed(error))
+    pub(crate) fn refused(error: RemoteError) -> Self {
+        Self::of(Content::Failed(Box::new(error)))
     }
 
     /// The failure, if it is one.
     #[must_use]
-    pub const fn as_error(&self) -> Option<&RemoteError> {
+    pub fn as_error(&self) -> Option<&RemoteError> {
         match &self.content {
             Content::Failed(error) => Some(error),
             Content::Frame(..) | Content::Items(_) | Content::Large(_) | Content::Nothing | Content::NotRun => None,
@@ -143,16 +143,9 @@ impl ReplyTo {
         let Some(_ending) = context.call().end() else { return };
         match content {
             Content::Frame(frame, shared) if self.wants_reply => {
-                self.answer(context, method, (frame, shared), turn.as_deref_mut());
+                self.answer(context, method, (frame, shared.map(|shared| *shared)), turn.as_deref_mut());
             }
-            Content::Failed(error) if self.wants_reply => {
-                if let Some(frame) = self.error(context, method, &error) {
-                    self.answer(context, method, (frame, None), turn.as_deref_mut());
-                }
-            }
-            Content::Failed(error) => {
-                tracing::warn!(caller = %Shown::new(context.caller()), method, %error, "a nowait call failed");
-            }
+            Content::Failed(error) => self.fail(context, method, &error, turn.as_deref_mut()),
             Content::Frame(..) | Content::Items(_) | Content::Large(_) | Content::Nothing | Content::NotRun => {}
         }
         if until_sent.is_some()
@@ -162,7 +155,18 @@ impl ReplyTo {
         }
     }
 
+    /// Answers with the failure of a callback that ran.
+    #[cold]
+    fn fail(self, context: &Context, method: &str, error: &RemoteError, turn: Option<&mut Turn>) {
+        if !self.wants_reply {
+            tracing::warn!(caller = %Shown::new(context.caller()), method, %error, "a nowait call failed");
+        } else if let Some(frame) = self.error(context, method, error) {
+            self.answer(context, method, (frame, None), turn);
+        }
+    }
+
     /// Begins to answer by what goes on after that. What nobody waits for is not begun.
+    #[cold]
     fn begin(self, context: &Context, method: &str, reply: Reply, turn: Option<&mut Turn>) {
         if !self.wants_reply || context.is_cancelled() {
             // A panic of what is dropped here is nobody's answer, and must not end the connection.
@@ -216,11 +220,17 @@ impl ReplyTo {
     }
 
     /// Queues an answer, or says that there was no room for it.
+    #[inline]
     fn answer(self, context: &Context, method: &str, answer: AnswerFrame, mut turn: Option<&mut Turn>) {
         let bytes = answer.0.get().len() + answer.1.as_ref().map_or(0, Bytes::len);
-        if queue(context, method, Class::Answer, answer, turn.as_deref_mut()) {
-            return;
+        if !queue(context, method, Class::Answer, answer, turn.as_deref_mut()) {
+            self.lose(context, method, bytes, turn);
         }
+    }
+
+    /// Says that there was no room for an answer of so many bytes.
+    #[cold]
+    fn lose(self, context: &Context, method: &str, bytes: usize, turn: Option<&mut Turn>) {
         let lost = context.conn().outbox.lost_answer_error(method, bytes, context.caller());
         tracing::warn!(caller = %Shown::new(context.caller()), method, bytes, "an answer was lost: its caller does not take what waits");
         if let Some(frame) = self.error(context, method, &lost) {
@@ -258,15 +268,17 @@ impl ReplyTo {
 type AnswerFrame = (Scratch, Option<Bytes>);
 
 /// `false`: there is no room for it.
+#[inline]
 fn queue(context: &Context, method: &str, class: Class, written: AnswerFrame, turn: Option<&mut Turn>) -> bool {
-    let (frame, shared) = written;
+    let (mut frame, shared) = written;
     if shared.is_none() && frame.is_large() {
         // Shared rather than copied into the queue.
-        return queue_parts(context, method, class, &[], Some(frame.into_bytes()), turn);
+        return queue_parts(context, method, class, &[], Some(frame.take_bytes()), turn);
     }
     queue_parts(context, method, class, frame.get(), shared, turn)
 }
 
+#[inline]
 fn queue_parts(
     context: &Context,
     method: &str,
@@ -280,9 +292,14 @@ fn queue_parts(
         return turn.send(conn, class, head, payload);
     }
     conn.send_parts(class, head, payload).unwrap_or_else(|_| {
-        tracing::debug!(caller = %Shown::new(context.caller()), method = %Shown::new(method), "the caller left before its answer was ready");
+        note_left(context, method);
         true
     })
+}
+
+#[cold]
+fn note_left(context: &Context, method: &str) {
+    tracing::debug!(caller = %Shown::new(context.caller()), method = %Shown::new(method), "the caller left before its answer was ready");
 }
 
 impl Context {

@@ -100,6 +100,7 @@ impl Request {
         self.check_deadline()
     }
 
+    #[inline]
     fn check_deadline(&self) -> Result<(), Reply> {
         if self.context.read_extensions.is_expired() {
             return Err(Reply::refused(self.expired_error("began: it did not run")));
@@ -202,6 +203,7 @@ impl Request {
         true
     }
 
+    #[inline]
     fn try_memory(&self) -> Result<Reading, NoRoom> {
         let (account, bytes) = (self.context.conn().inbound.account(), self.body.bytes.len());
         let bound = || self.callback.bound_of_arguments(self.format, bytes).unwrap_or_default();
@@ -209,6 +211,7 @@ impl Request {
     }
 
     /// What was taken for its arguments, or is now, where nobody waited for it.
+    #[inline]
     pub(crate) fn memory_of_arguments(&mut self) -> Result<Reading, RemoteError> {
         if let Some(memory) = self.memory.take() {
             return Ok(memory);
@@ -224,9 +227,15 @@ impl Request {
         })
     }
 
-    /// The request once its arguments were read: it keeps no read buffer alive.
-    pub(crate) fn without_body(self) -> Self {
-        Self { body: Body::new(Bytes::new()), ..self }
+    /// The same call without its arguments, for what answers it by itself.
+    pub(super) fn to_answer(&self) -> Self {
+        let (context, callback) = (self.context.clone(), Arc::clone(&self.callback));
+        Self { context, callback, body: Body::new(Bytes::new()), memory: None, ..*self }
+    }
+
+    /// Its arguments were read: it keeps no read buffer alive any more.
+    pub(crate) fn free_body(&mut self) {
+        self.body = Body::new(Bytes::new());
     }
 
     pub(crate) fn compact(&mut self) {
@@ -273,9 +282,9 @@ impl Request {
             let payload = shared.unwrap_or_else(|| writer.body().split_off(body).freeze());
             let rest = writer.first_part(payload);
             writer.finish(header, 0, &node.config.limits).map_err(failure)?;
-            return Ok(Reply::of(Content::Large(Large::new(frame, rest))));
+            return Ok(Reply::of(Content::Large(Box::new(Large::new(frame, rest)))));
         }
         writer.finish(header, shared.as_ref().map_or(0, Bytes::len), &node.config.limits).map_err(failure)?;
-        Ok(Reply::of(Content::Frame(frame, shared)))
+        Ok(Reply::of(Content::Frame(frame, shared.map(Box::new))))
     }
 }

@@ -324,7 +324,7 @@ impl Runnable<'_> {
     }
 
     /// Makes what a thread that may block needs to run a plain function and to answer.
-    fn job(self, calls: &mut Invocations, arrival: Arrival, until_done: impl Send + 'static) -> Job {
+    fn job(self, calls: &mut Invocations, arrival: Box<Arrival>, until_done: impl Send + 'static) -> Job {
         let (answer, received) = (self.answer, self.received);
         let context = self.enter(calls);
         let kept = (until_done, context.count());

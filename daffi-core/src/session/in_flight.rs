@@ -28,6 +28,8 @@ pub(crate) enum Outcome {
     AllCame,
     /// The receiver left.
     ReceiverGone,
+    /// Nothing became of it before the connection ended.
+    Closed,
 }
 
 /// What a reply met.
@@ -121,10 +123,11 @@ impl InFlight {
     }
 
     /// How the call ended; its number is free then.
-    pub(crate) fn poll(&mut self, id: CallId, cx: &Context<'_>) -> Poll<Option<Outcome>> {
-        let Entry::Occupied(mut entry) = self.calls.entry(id.0) else { return Poll::Ready(None) };
+    #[inline]
+    pub(crate) fn poll(&mut self, id: CallId, cx: &Context<'_>) -> Poll<Outcome> {
+        let Entry::Occupied(mut entry) = self.calls.entry(id.0) else { return Poll::Ready(Outcome::Closed) };
         match &mut entry.get_mut().state {
-            SlotState::Waiting(_) if self.closed => return Poll::Ready(None),
+            SlotState::Waiting(_) if self.closed => return Poll::Ready(Outcome::Closed),
             SlotState::Waiting(waker) => {
                 match waker {
                     Some(known) => known.clone_from(cx.waker()),
@@ -136,14 +139,14 @@ impl InFlight {
                 entry.get_mut().state = SlotState::Resting;
                 let receiver = entry.get().receiver.clone();
                 self.rests(&receiver);
-                return Poll::Ready(Some(Outcome::ReceiverGone));
+                return Poll::Ready(Outcome::ReceiverGone);
             }
             SlotState::Done(_) => {}
-            SlotState::Resting => return Poll::Ready(None),
+            SlotState::Resting => return Poll::Ready(Outcome::Closed),
         }
         match entry.remove().state {
-            SlotState::Done(outcome) => Poll::Ready(Some(outcome)),
-            SlotState::Waiting(_) | SlotState::Evicted | SlotState::Resting => Poll::Ready(None),
+            SlotState::Done(outcome) => Poll::Ready(outcome),
+            SlotState::Waiting(_) | SlotState::Evicted | SlotState::Resting => Poll::Ready(Outcome::Closed),
         }
     }
 
@@ -370,7 +373,7 @@ mod tests {
         Frame::new(header, from, "me", "f", b"", &Limits::default()).unwrap()
     }
 
-    fn poll(table: &mut InFlight, id: CallId) -> Poll<Option<Outcome>> {
+    fn poll(table: &mut InFlight, id: CallId) -> Poll<Outcome> {
         table.poll(id, &Context::from_waker(Waker::noop()))
     }
 
@@ -385,7 +388,7 @@ mod tests {
             assert_eq!(id, CallId(expected));
             if expected > 2 {
                 assert!(table.complete(reply(id, "svc")).is_some());
-                assert!(matches!(poll(&mut table, id), Poll::Ready(Some(Outcome::Reply(_)))));
+                assert!(matches!(poll(&mut table, id), Poll::Ready(Outcome::Reply(_))));
             }
         }
         // The cycle skips 1, which rests, and 2, which is open.
@@ -412,10 +415,10 @@ mod tests {
             (table.open(&a, None).unwrap(), table.open(&b, None).unwrap(), table.open(&a, None).unwrap());
         table.give_up(rests, true);
         table.end_receiver("a");
-        assert!(matches!(poll(&mut table, to_a), Poll::Ready(Some(Outcome::ReceiverGone))));
+        assert!(matches!(poll(&mut table, to_a), Poll::Ready(Outcome::ReceiverGone)));
         assert!(poll(&mut table, to_b).is_pending());
         table.close();
-        assert!(matches!(poll(&mut table, to_b), Poll::Ready(None)));
+        assert!(matches!(poll(&mut table, to_b), Poll::Ready(Outcome::Closed)));
     }
 
     #[test]
@@ -425,7 +428,7 @@ mod tests {
         table.evict_receiver("a");
         assert!(table.complete(reply(answered, "a")).is_some(), "the newer node may have got the call");
         for id in [polled, answered] {
-            assert!(matches!(poll(&mut table, id), Poll::Ready(Some(Outcome::ReceiverGone))));
+            assert!(matches!(poll(&mut table, id), Poll::Ready(Outcome::ReceiverGone)));
         }
         assert_eq!(table.calls.len(), 1, "the one without an answer rests");
         assert!(table.complete(reply(polled, "a")).is_some());
@@ -463,7 +466,7 @@ mod tests {
         let id = table.open(&svc, None).unwrap();
         assert!(!table.nobody_waits());
         table.complete(reply(id, "svc"));
-        assert!(matches!(poll(&mut table, id), Poll::Ready(Some(Outcome::Reply(_)))));
+        assert!(matches!(poll(&mut table, id), Poll::Ready(Outcome::Reply(_))));
         assert!(table.complete(reply(given_up[0], "hung")).is_some());
         assert_eq!(table.rest_too_many("hung"), None, "one came back");
         assert!(!InFlight::follow(&table).is_worn());

@@ -65,6 +65,12 @@ impl Members {
         self.level_three == 0 || all.len() <= LOOKS && all.iter().all(|name| self.level(name).at_least(Level::FOUR))
     }
 
+    /// What a member that is listed speaks.
+    #[inline]
+    pub(crate) fn level_of_listed(&self, member: &str) -> Level {
+        if self.level_three == 0 { Level::FOUR } else { self.level(member) }
+    }
+
     /// What this member is known to speak: level 3 unless it has shown more.
     #[must_use]
     pub fn level(&self, member: &str) -> Level {

@@ -29,7 +29,7 @@ const SAMPLE: u32 = 8;
 
 /// A plain function that is to run, and where its reply goes.
 pub(crate) struct Job {
-    arrival: Arrival,
+    arrival: Box<Arrival>,
     delivery: Delivery,
 }
 
@@ -92,7 +92,7 @@ impl Delivery {
 }
 
 impl Job {
-    pub(crate) fn new(mut arrival: Arrival, delivery: Delivery) -> Self {
+    pub(crate) fn new(mut arrival: Box<Arrival>, delivery: Delivery) -> Self {
         // It waits in line, or is slow itself.
         arrival.request.compact();
         Self { arrival, delivery }
@@ -114,7 +114,8 @@ impl Job {
     fn refuse(self) {
         let text = "the system gives this node no further thread, so the callback did not run: raise the limit of its \
                     process (`ulimit -u`, in systemd TasksMax=, in containers --pids-limit), or lower `workers`";
-        let Self { arrival: Arrival { request, .. }, delivery } = self;
+        let Self { arrival, delivery } = self;
+        let request = arrival.request;
         let callback = Arc::clone(&request.callback);
         drop(request);
         delivery.send(&callback, Reply::refused(Refusal::Overloaded.error(text)));
@@ -122,7 +123,8 @@ impl Job {
 
     /// It does not run, because nobody waits for it.
     pub(super) fn give_up(self) {
-        let Self { arrival: Arrival { request, .. }, delivery } = self;
+        let Self { arrival, delivery } = self;
+        let request = arrival.request;
         let callback = Arc::clone(&request.callback);
         drop(request);
         match delivery {
@@ -132,7 +134,8 @@ impl Job {
     }
 
     fn run(self, samples: &mut Samples) {
-        let Self { arrival: Arrival { request, order, gate }, delivery } = self;
+        let Self { arrival, delivery } = self;
+        let Arrival { request, order, gate } = *arrival;
         drop(gate);
         let callback = Arc::clone(&request.callback);
         if let Err(instead) = request.begin() {
@@ -156,7 +159,7 @@ impl Job {
     /// Whether its caller has to take answers first. One that layers wait for has waited before it
     /// was given its worker.
     fn has_to_wait(&mut self) -> bool {
-        let Arrival { request, gate, .. } = &mut self.arrival;
+        let Arrival { request, gate, .. } = &mut *self.arrival;
         matches!(self.delivery, Delivery::Direct(_)) && Gate::stops(request, gate.as_deref())
     }
 

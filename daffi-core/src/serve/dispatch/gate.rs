@@ -44,6 +44,7 @@ impl Gate {
 
     /// Whether `request`, which has its worker, has to wait here without it; else it has the memory
     /// for its arguments. `passed`: its own place, if it has waited.
+    #[inline]
     pub(crate) fn stops(request: &mut Request, passed: Option<&Self>) -> bool {
         let conn = request.context.conn();
         if request.wants_reply && conn.outbox.is_full() || passed.is_none() && conn.is_gated() {

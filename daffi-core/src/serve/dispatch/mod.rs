@@ -84,11 +84,11 @@ impl Arrival {
 pub(crate) enum Begun {
     Done(Reply),
     /// Its callback began, and goes on elsewhere.
-    Runs(Dispatched),
+    Runs(Box<Dispatched>),
     /// It has to wait, and has its place in the order once it was polled.
-    Waits(Dispatched),
+    Waits(Box<Dispatched>),
     /// It runs on a thread that may block.
-    Plain(Arrival),
+    Plain(Box<Arrival>),
 }
 
 impl Dispatch {
@@ -110,14 +110,14 @@ impl Dispatch {
             let lock = self.order.lock_for(&request);
             match Arc::clone(&lock).try_lock_owned() {
                 Ok(order) => Some(order),
-                Err(_) => return Begun::Waits(self.in_order(Box::pin(lock.lock_owned()), request)),
+                Err(_) => return Begun::Waits(Box::new(self.in_order(Box::pin(lock.lock_owned()), request))),
             }
         } else {
             None
         };
         let quick = callback.pace.is_quick();
         if callback.is_plain() && !quick {
-            return Begun::Plain(Arrival { request, order, gate: None });
+            return Begun::Plain(Box::new(Arrival { request, order, gate: None }));
         }
         if quick
             && let Some(worker) = self.workers.try_borrow()
@@ -133,11 +133,11 @@ impl Dispatch {
                 Ran::Waits(future) => {
                     let (worker, since) = (worker.keep(), Instant::now());
                     let running = Running { future, callback, worker, order, arguments, since };
-                    Begun::Runs(Dispatched { polled: true, ..self.at(State::Running(running)) })
+                    Begun::Runs(Box::new(Dispatched { polled: true, ..self.at(State::Running(running)) }))
                 }
             };
         }
-        Begun::Waits(self.at(State::Queue(Arrival { request, order, gate: None })))
+        Begun::Waits(Box::new(self.at(State::Queue(Arrival { request, order, gate: None }))))
     }
 
     /// Lets plain functions run on threads that may block, in this order.
@@ -264,7 +264,7 @@ impl Dispatched {
             Begun::Done(reply) => Step::Done(reply),
             // A callback that began is polled once more, so that it knows whom to wake.
             Begun::Runs(dispatched) | Begun::Waits(dispatched) => Step::On(dispatched.state),
-            Begun::Plain(arrival) => Step::On(State::Queue(arrival)),
+            Begun::Plain(arrival) => Step::On(State::Queue(*arrival)),
         }
     }
 
@@ -317,7 +317,7 @@ fn grant(worker: Worker, mut arrival: Arrival, on_reader: bool, cx: &TaskContext
     let quick = callback.pace.is_quick();
     if !quick && callback.is_plain() {
         let (answer, reply) = oneshot::channel();
-        Runner::start(worker, Box::new(Some(Job::new(arrival, Delivery::Future(answer)))));
+        Runner::start(worker, Box::new(Some(Job::new(Box::new(arrival), Delivery::Future(answer)))));
         return Step::On(State::Plain(reply));
     }
     if on_reader && !quick {
