@@ -141,8 +141,12 @@ impl<'m, F: FormatSet> Future for RawCall<'m, F> {
         let mut this = self.project();
         loop {
             match this.step.as_mut().project() {
-                CallStepProjection::Made { made } => match begin(this.client, this.method, made, cx)? {
-                    Ok(pending) => {
+                CallStepProjection::Made { made } => match begin(this.client, this.method, made, cx) {
+                    Err(error) => {
+                        this.step.set(CallStep::Ended);
+                        return Poll::Ready(Err(error));
+                    }
+                    Ok(Ok(pending)) => {
                         let after = made.options.timeout;
                         if let Some(after) = after {
                             let sleep = || sleep_until(later(after));
@@ -151,7 +155,7 @@ impl<'m, F: FormatSet> Future for RawCall<'m, F> {
                         let (after, given_up) = (after.unwrap_or_default(), this.client.parent_given_up());
                         this.step.set(CallStep::Sent { pending, after, given_up });
                     }
-                    Err(Waits(unsent)) => {
+                    Ok(Err(unsent)) => {
                         let options = Arc::clone(&made.options);
                         let call = Box::pin(call(this.client.clone(), this.method, unsent, options));
                         this.step.set(CallStep::Waits { call });
@@ -193,17 +197,14 @@ impl<'m, F: FormatSet> Future for RawCall<'m, F> {
     }
 }
 
-/// What was made has to wait for something before it can be sent.
-struct Waits(Unsent);
-
-/// Sends a call, if nothing has to be waited for.
+/// Sends a call, if nothing has to be waited for; else gives what waits.
 #[inline]
 fn begin<F: FormatSet>(
     client: &Client<F>,
     method: &str,
     Made { prepared, options }: &mut Made,
     cx: &Context<'_>,
-) -> Result<Result<PendingReply, Waits>, CallError> {
+) -> Result<Result<PendingReply, Unsent>, CallError> {
     let current = client.shared().current();
     let conn = match (&mut *prepared, &*current) {
         // It may be made again.
@@ -218,8 +219,27 @@ fn begin<F: FormatSet>(
         }
         _ => None,
     };
-    Unsent::of(std::mem::replace(prepared, Prepared::Unaddressed(Payloads::default())), conn)
-        .map(|unsent| Err(Waits(unsent)))
+    Unsent::of(std::mem::replace(prepared, Prepared::Unaddressed(Payloads::default())), conn).map(Err)
+}
+
+/// Queues a request that nobody answers, if nothing has to be waited for; else gives what waits.
+#[inline]
+fn queue_now<F: FormatSet>(
+    client: &Client<F>,
+    method: &str,
+    Made { prepared, .. }: &mut Made,
+) -> Result<Option<Unsent>, CallError> {
+    let current = client.shared().current();
+    let conn = match (&mut *prepared, &*current) {
+        (Prepared::Addressed(addressed), Some(current)) if current.conn.conn.id == addressed.conn => {
+            if send_nowait_now(&current.conn, &addressed.receiver, &mut addressed.written, method)? {
+                return Ok(None);
+            }
+            Some(&current.conn)
+        }
+        _ => None,
+    };
+    Unsent::of(std::mem::replace(prepared, Prepared::Unaddressed(Payloads::default())), conn).map(Some)
 }
 
 /// A request that could not be sent at once.
@@ -366,23 +386,13 @@ impl<F> fmt::Debug for Queueing<'_, F> {
 
 impl<F: FormatSet> Queueing<'_, F> {
     fn poll_queued(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
-        if let Some(Made { prepared, options }) = &mut self.made {
-            let current = self.client.shared().current();
-            let conn = match (&mut *prepared, &*current) {
-                (Prepared::Addressed(addressed), Some(current)) if current.conn.conn.id == addressed.conn => {
-                    let Addressed { receiver, written, .. } = addressed;
-                    if send_nowait_now(&current.conn, receiver, written, self.method)? {
-                        self.made = None;
-                        return Poll::Ready(Ok(()));
-                    }
-                    Some(&current.conn)
+        if let Some(mut made) = self.made.take() {
+            match queue_now(&self.client, self.method, &mut made)? {
+                None => return Poll::Ready(Ok(())),
+                Some(unsent) => {
+                    self.waits = Some(Box::pin(queue(self.client.clone(), self.method, unsent, made.options)));
                 }
-                _ => None,
-            };
-            let prepared = std::mem::replace(prepared, Prepared::Unaddressed(Payloads::default()));
-            let (unsent, options) = (Unsent::of(prepared, conn)?, Arc::clone(options));
-            self.made = None;
-            self.waits = Some(Box::pin(queue(self.client.clone(), self.method, unsent, options)));
+            }
         }
         let waits = self.waits.as_mut().expect(ENDED);
         on_runtime(self.client.runtime(), || waits.as_mut().poll(cx))

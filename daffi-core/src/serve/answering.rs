@@ -17,8 +17,9 @@ pin_project! {
     /// An async function that runs. A future by hand rather than an async block, which would hold
     /// the function's own future twice: this one is made for each call.
     pub(super) struct Answering<Fut, M, E> {
+        // Until it has ended: what it holds is dropped before anything is made of its result.
         #[pin]
-        future: Fut,
+        future: Option<Fut>,
         // Ends when nobody waits for the answer any more, if the function is to be dropped then.
         given_up: Option<BoxFuture<'static, ()>>,
         request: Request,
@@ -51,7 +52,7 @@ where
         } else {
             None
         };
-        Box::pin(Self { future, given_up, request, memory: Some(memory), end })
+        Box::pin(Self { future: Some(future), given_up, request, memory: Some(memory), end })
     }
 }
 
@@ -63,8 +64,9 @@ where
     type Output = Reply;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reply> {
-        let this = self.project();
-        let result = match this.future.poll(cx) {
+        let mut this = self.project();
+        let future = this.future.as_mut().as_pin_mut().expect("a future that gave its output is not polled again");
+        let result = match future.poll(cx) {
             Poll::Ready(result) => result.map_err(Refusal::none_of),
             Poll::Pending => {
                 let Some(given_up) = this.given_up else { return Poll::Pending };
@@ -72,6 +74,7 @@ where
                 Err(this.request.expired_error("ended: it was dropped"))
             }
         };
+        this.future.set(None);
         *this.memory = None;
         Poll::Ready(match result {
             Ok(value) => (this.end)(value, this.request),

@@ -5,9 +5,9 @@
 //! those see it who run, answer and cancel it; [`arriving`] calls have no arguments yet;
 //! [`context`] is what a callback knows of its call, [`incoming`] its arguments that come one by
 //! one, and [`reply`] takes its answer back, [`items`] one of many parts and [`large`] one of many
-//! bytes; a [`request`] and its [`callback`] name each other, and [`answering`] is an async one that
-//! runs; [`registry`] finds a callback, [`dispatch`] runs it, [`layers`] stand around that, and
-//! [`run`] is where a request that was read begins.
+//! bytes; a [`request`] and its [`callback`] name each other, and [`answering`] is an async one
+//! that runs; [`registry`] finds a callback, [`dispatch`] runs it, [`layers`] stand around that,
+//! and [`run`] is where a request that was read begins.
 
 mod answering;
 mod arriving;

@@ -17,7 +17,7 @@ use super::{
     callback::Callback,
     caller::CallerId,
     context::Context,
-    dispatch::{Arrival, Delivery, Direct, Job},
+    dispatch::{Arrival, Delivery, Direct, Dispatched, Job},
     invocation::{Invocation, Invocations},
     last_word::LastWord,
     layers::{CallbackService, Serving, Started},
@@ -359,14 +359,14 @@ async fn finish(callback: &Callback, serving: &mut Serving, answer: ReplyTo, con
 }
 
 /// Spawns a task of a request with so many bytes. What the task holds is counted, too, as the
-/// compiler made it.
+/// compiler made it, with what it has in a box.
 fn spawn_counted<F: Future<Output = ()> + Send + 'static>(
     running: &TaskTracker,
     conn: Arc<Conn>,
     received: usize,
     make: impl FnOnce(Ticket) -> F,
 ) {
-    running.spawn(make(Ticket::new(conn, received + WAITING_COST + size_of::<F>())));
+    running.spawn(make(Ticket::new(conn, received + WAITING_COST + size_of::<F>() + size_of::<Dispatched>())));
 }
 
 /// The most plain functions that are handed to the threads at once.

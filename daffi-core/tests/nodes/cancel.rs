@@ -244,6 +244,42 @@ async fn a_future_that_may_be_dropped_is_dropped_with_its_call_and_at_its_deadli
     }
 }
 
+struct PanicsOnDrop;
+
+impl Drop for PanicsOnDrop {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+#[tokio::test]
+async fn a_future_that_panics_as_it_is_dropped_costs_no_worker() {
+    let (seen, at): (Arc<Seen>, _) = (Arc::default(), endpoint());
+    let begun = Arc::clone(&seen);
+    let name = MethodName::new("panics", &Limits::default()).unwrap();
+    let options = CallbackOptions::new().drop_when_cancelled().ordered();
+    let panics = Callback::asynchronous(name, options, formats(), move |(): (), _| {
+        let never = never(Arc::clone(&begun));
+        async move {
+            let _held = PanicsOnDrop;
+            never.await;
+            Ok(())
+        }
+    });
+    let add = plain("add", |(a, b): (i64, i64)| Ok(a + b));
+    let service = service_at(&at, NodeConfig::server().workers(2), vec![panics, add]);
+    let caller = client(&at, "caller").await;
+    for call in 1..=3 {
+        let open = begin(caller.rpc().call::<()>("panics", ())).await;
+        // Each begins once the one before has ended: they are ordered.
+        seen.await_begun(call).await;
+        drop(open);
+        seen.await_cancelled(call).await;
+    }
+    answers(&caller).await;
+    drop(service);
+}
+
 pub(crate) async fn cancel(peer: &mut Peer, id: u16, from: &str, to: &str, reason: CancelReason) {
     let frame = Cancel { id: CallId(id), reason }.frame(from, to, &Limits::default()).unwrap();
     peer.send_bytes(frame.as_bytes()).await;

@@ -376,8 +376,11 @@ fn run(mut running: Running, on_reader: bool, cx: &mut TaskContext<'_>) -> Step 
         Poll::Pending => Step::Stay(State::Running(running)),
         // The next in line may be quick: it begins when this answer is queued.
         Poll::Ready(reply) => {
-            running.callback.counts.note_time(running.since.elapsed());
-            Step::Done(reply.keep((running.worker, running.order)))
+            let Running { future, callback, worker, order, since, .. } = running;
+            callback.counts.note_time(since.elapsed());
+            // Before the worker is the reply's: it is free again if this panics.
+            drop(future);
+            Step::Done(reply.keep((worker, order)))
         }
     }
 }
