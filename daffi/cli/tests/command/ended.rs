@@ -22,6 +22,9 @@ fn code_of(by: &str) -> i32 {
     }
 }
 
+/// What gives SIGHUP its meaning back before a program starts: these tests may run under `nohup`.
+const HEARS_HANGUP: [&str; 2] = ["env", "--default-signal=HUP"];
+
 /// Ends it by a signal.
 fn ended(child: Child, by: &str) -> Ran {
     signal(&child, by);
@@ -48,7 +51,10 @@ fn who_was_not_connected_yet_says_so() {
         (&["top", &nobody], "TERM", none.clone()),
     ];
     for (args, by, note) in commands {
-        let child = command(args).spawn().unwrap();
+        let daffi = command(args);
+        let mut child = Command::new(HEARS_HANGUP[0]);
+        child.arg(HEARS_HANGUP[1]).arg(daffi.get_program()).args(args).stdin(Stdio::null());
+        let child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let _connection = silent.accept().unwrap();
         assert_eq!(ended(child, by).stderr, format!("{note}\n"), "{args:?}");
     }
@@ -101,7 +107,7 @@ fn in_terminal(args: &[&str], log: &TempFile, by: &[&str]) -> (File, Running) {
     let line = OpenOptions::new().read(true).write(true).open(name).unwrap();
     let inner = command(args);
     let mut in_session = Command::new("setsid");
-    in_session.arg("--ctty").args(by).arg(inner.get_program()).args(args).stdin(Stdio::from(line));
+    in_session.arg("--ctty").args(HEARS_HANGUP).args(by).arg(inner.get_program()).args(args).stdin(Stdio::from(line));
     let log = OpenOptions::new().append(true).open(log.path()).unwrap();
     (File::from(terminal), Running::adopt(in_session.stdout(Stdio::piped()).stderr(log).spawn().unwrap()))
 }
