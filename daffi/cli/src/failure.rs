@@ -25,9 +25,9 @@ pub(crate) enum Failure {
     NotListening(String),
     /// A node ended in order, but for calls that it cut off.
     CutOff(String),
-    /// Ctrl-C or SIGTERM ended it.
+    /// A signal ended it.
     Interrupted(Signal),
-    /// Ctrl-C or SIGTERM ended a call: that it was cancelled, and how far it was.
+    /// A signal ended a call: that it was cancelled, and how far it was.
     Cancelled(Signal, String),
     /// Nobody reads stdout any more, as under `head`.
     PipeClosed,

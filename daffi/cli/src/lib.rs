@@ -53,6 +53,18 @@ use crate::{
 /// How long a node that ends waits for a reader of its log.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
+/// Says why nothing is done, and gives the exit code.
+fn refuse(refused: Refused, args: Vec<OsString>) -> u8 {
+    match refused {
+        Refused::Usage(error) => wrong_usage::report(&error, args.into_iter().skip(1)),
+        Refused::Settings(failure) => {
+            let code = failure.report(false);
+            output::finish(None);
+            code
+        }
+    }
+}
+
 /// Does what the command line asks for, and gives the exit code. The first of `args` is the name of
 /// the program.
 ///
@@ -60,15 +72,12 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 #[must_use]
 pub fn run(args: Vec<OsString>) -> u8 {
     let held = Held::begin();
-    // What is refused is told in the form of the log.
-    output::set_log_in_json(settings::log_in_json(&args));
     let given = match settings::parse(&args) {
         Ok(given) => given,
-        Err(Refused::Usage(error)) => return wrong_usage::report(&error, args.into_iter().skip(1)),
-        Err(Refused::Settings(failure)) => {
-            let code = failure.report(false);
-            output::finish(None);
-            return code;
+        Err(refused) => {
+            // It is told in the form of the log.
+            output::set_log_in_json(settings::log_in_json(&args));
+            return refuse(refused, args);
         }
     };
     let (Cli { command, logging }, reloading) = Reloading::of(given, args);

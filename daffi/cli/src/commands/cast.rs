@@ -74,7 +74,7 @@ impl Cast {
             tell_dropped(&client, &invoked.headers, &invoked.method, &receivers);
             results
         };
-        let results: Results = closing(&client, called).await?;
+        let results: Results = closing(interrupts, &client, called).await?;
         if self.json {
             output::json(&Outcomes(&results))?;
         }

@@ -55,7 +55,10 @@ impl Members {
         let client = interrupts.cut_noting(connecting, || no_connection_yet(&address)).await?;
         let all = others(&client);
         let known = match self.long {
-            true => interrupts.cut(top::ask_and_read(&client)).await.map(|told| told.nodes),
+            true => {
+                let unasked = || "the router was still being asked what its nodes do".to_owned();
+                interrupts.cut_noting(top::ask_and_read(&client), unasked).await.map(|told| told.nodes)
+            }
             false => Ok(Vec::new()),
         };
         client.stop().await;

@@ -17,7 +17,10 @@ pub(crate) mod stream;
 pub(crate) mod top;
 pub(crate) mod version;
 
+use std::time::Duration;
+
 use daffi::Client;
+use tokio::time::timeout;
 
 use crate::{
     address::Address,
@@ -84,14 +87,29 @@ pub(crate) fn no_connection_yet(address: &Address) -> String {
     format!("there was no connection to {address} yet")
 }
 
-/// Does `work` over a connection, and closes it in order whatever comes of that.
+/// How long closing in order is tried after a signal: the process ends soon in any case.
+const AFTER_SIGNAL: Duration = Duration::from_millis(300);
+
+/// Does `work` over a connection, and closes it in order whatever comes of that, as long as no
+/// signal ends that.
 pub(crate) async fn closing<T, E: Explain>(
+    interrupts: &Interrupts,
     client: &Client,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Failure> {
     // The error is explained now, because the members are known only as long as the connection
     // lasts.
     let done = work.await.map_err(|error| error.explain(client));
-    client.stop().await;
+    if let Err(Failure::Cancelled(..) | Failure::Interrupted(_)) = done {
+        // What was given up is said after this, by a process that has a second for all of it.
+        let _closed = timeout(AFTER_SIGNAL, client.stop()).await;
+        return done;
+    }
+    let stopping = async {
+        client.stop().await;
+        Ok(())
+    };
+    let unsent = || "the connection was still being closed: what waits for no answer may not have been sent".to_owned();
+    interrupts.cut_noting(stopping, unsent).await?;
     done
 }

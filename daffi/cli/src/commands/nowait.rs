@@ -58,7 +58,7 @@ impl Nowait {
                 tell_dropped(&client, &invoked.headers, method, &[]);
                 queued
             };
-            closing(&client, called).await?;
+            closing(interrupts, &client, called).await?;
         } else {
             let rpc = self.receiver.iter().fold(client.rpc_nowait(), RpcNowait::receiver);
             let rpc = invoked.serde.into_iter().fold(rpc, RpcNowait::serde);
@@ -72,7 +72,7 @@ impl Nowait {
                 tell_dropped(&client, &invoked.headers, method, &receiver);
                 queued
             };
-            closing(&client, called).await?;
+            closing(interrupts, &client, called).await?;
         }
         Ok(())
     }

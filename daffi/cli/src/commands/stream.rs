@@ -106,13 +106,14 @@ impl Stream {
             let client = interrupts.cut_noting(self.connection.sender(&address), unconnected).await?;
             let stream = self.receiver.into_iter().fold(client.stream_nowait(), StreamNowait::receiver);
             let sending = stream.serde(self.serde.into()).send(&method, chunks);
-            closing(&client, until_told(interrupts, &client, sending, given_up)).await?
+            closing(interrupts, &client, until_told(interrupts, &client, sending, given_up)).await?
         } else {
             let client = interrupts.cut_noting(self.connection.caller(&address), unconnected).await?;
             let stream = self.receiver.into_iter().fold(client.stream(), StreamCall::receiver);
             let stream = self.timeout.0.into_iter().fold(stream, StreamCall::timeout);
             let stream = stream.serde(self.serde.into()).window(self.window.0);
-            closing(&client, until_told(interrupts, &client, stream.send(&method, chunks), given_up)).await?
+            closing(interrupts, &client, until_told(interrupts, &client, stream.send(&method, chunks), given_up))
+                .await?
         };
         match failed {
             None => Ok(sent),

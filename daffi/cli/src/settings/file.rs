@@ -28,8 +28,11 @@ pub(crate) fn read(path: &Path) -> Result<(Vec<Setting>, Option<Sealed>), Failur
 }
 
 /// What a file says of one option, whatever else is wrong in it. A file that is no TOML says
-/// nothing.
+/// nothing, and a pipe said all when it was read first.
 pub(super) fn text_of(path: &Path, option: &str) -> Option<String> {
+    if !std::fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
     let bytes = std::fs::read(path).ok()?;
     let table = DeTable::parse(input::text(&bytes).ok()?).ok()?;
     let (_, value) = table.get_ref().iter().find(|(key, _)| *key.get_ref() == option)?;

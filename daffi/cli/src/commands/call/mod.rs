@@ -136,7 +136,7 @@ impl Call {
             self.tell_headers(client, invoked);
             ended
         };
-        match closing(client, called).await? {
+        match closing(interrupts, client, called).await? {
             Some(plain) => print(&plain, self.json),
             None => Ok(()),
         }
