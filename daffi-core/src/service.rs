@@ -428,7 +428,7 @@ impl ServiceHandler {
         // that it has by then.
         let evicted = {
             let mut hub = self.shared.hub.lock();
-            server.check_name(name, &self.conn, hub.get(name).map(|holder| &**holder))?;
+            server.check_name(name, &self.conn, hub.get(name).map(|holder| &**holder), false)?;
             self.conn.set_level(level);
             hub.join(name.clone(), self.conn.id, Arc::clone(&self.conn))
         };

@@ -117,6 +117,12 @@ impl Conn {
     pub(crate) fn read_bytes(&self) -> u64 {
         self.signs.read_bytes()
     }
+
+    /// Bytes of what was sent since the connection began that the peer's host has acknowledged, as
+    /// far as the system told when it was last asked.
+    pub(crate) fn acknowledged_bytes(&self) -> u64 {
+        self.signs.acknowledged.load(Relaxed)
+    }
 }
 
 /// The clock of a peer that can be asked; it runs from the handshake on, on links of level 4.

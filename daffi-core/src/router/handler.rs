@@ -38,8 +38,13 @@ const POOL: usize = 64;
 /// nothing any more.
 const UNTIL_SENT: Duration = Duration::from_millis(1);
 
-/// A member whose name passed to another, and its last notices.
-type Evicted = (Arc<Peer>, Vec<Frame>);
+/// A member whose name passed to another.
+struct Evicted {
+    peer: Arc<Peer>,
+    last_notices: Vec<Frame>,
+    /// The others knew it.
+    was_shown: bool,
+}
 
 pub(super) struct RouterHandler {
     shared: Arc<RouterShared>,
@@ -104,7 +109,8 @@ impl Handler for RouterHandler {
     }
 
     fn next_time(&self) -> Option<Instant> {
-        [self.alive.next(), self.announcing.next()].into_iter().flatten().min()
+        let asked = self.unheard.as_ref().and_then(Unheard::next);
+        [self.alive.next(), self.announcing.next(), asked].into_iter().flatten().min()
     }
 
     fn on_time(&mut self, now: Instant, _: &mut Turn) -> Result<(), Disconnected> {
@@ -114,7 +120,7 @@ impl Handler for RouterHandler {
         if self.alive.on_time(&self.conn, now)? == Some(false) {
             self.shared.waiting.note(|| Sign::TakesMore(self.conn.id));
         }
-        Ok(())
+        self.unheard.as_mut().map_or(Ok(()), |unheard| unheard.on_time(&self.conn, now))
     }
 
     fn is_open(&self) -> bool {
@@ -145,10 +151,11 @@ impl Handler for RouterHandler {
         match &self.member {
             Some(Forwarder { me, .. }) => {
                 self.shared.server.log_end(&self.conn, &me.peer.name, reason);
-                if let Some(unheard) = &self.unheard {
+                let left = self.shared.remove_member(&me.peer);
+                // Whoever took its name may have been heard.
+                if let Some(unheard) = self.unheard.as_ref().filter(|_| left) {
                     self.shared.suspects.note_end(&me.peer.name, unheard, now());
                 }
-                self.shared.remove_member(&me.peer);
             }
             None => {
                 tracing::info!(conn = self.conn.id, peer = %self.conn.peer, %reason, "a connection ended before its handshake")
@@ -178,12 +185,8 @@ impl RouterHandler {
     fn note_heard(&mut self) {
         let (Some(unheard), Some(member)) = (self.unheard.take(), &mut self.member) else { return };
         self.shared.suspects.forget(&member.me.peer.name);
-        if !unheard.is_shown {
+        if !unheard.is_shown() {
             self.shared.show(&member.me);
-            if !member.has_current_rights() {
-                // Whoever set another policy may have looked through the members just before.
-                self.shared.expel(&member.me.peer);
-            }
         }
     }
 
@@ -280,19 +283,19 @@ impl RouterHandler {
             shared.expel(&me);
         }
         self.member = Some(Forwarder::new(Arc::clone(shared), sender, rights));
-        self.unheard = level.at_least(Level::FOUR).then(|| Unheard { since: now(), is_shown });
+        self.unheard = level.at_least(Level::FOUR).then(|| Unheard::new(&self.conn, is_shown, now()));
         self.alive.begin(&self.conn);
         shared.server.finish_opening(self.opening);
         shared.news.notify_one();
         if is_shown {
             shared.waiting.note(|| Sign::Exposes(Arc::clone(&me)));
         }
-        if let Some((old, last)) = evicted {
+        if let Some(old) = evicted {
             shared.server.note_eviction();
-            if is_shown {
+            if is_shown && old.was_shown {
                 shared.server.events.tell(MemberEvent::Evicted(name.to_string()));
             }
-            self.end_evicted(&old, &last);
+            self.end_evicted(&old.peer, &old.last_notices);
         }
         if shared.server.life.is_closing() {
             // `stop` may have looked through the members just before.
@@ -313,8 +316,7 @@ impl RouterHandler {
         Ok(())
     }
 
-    /// Makes a member of one whose name may be had. Gives whom it took that from, and what that one
-    /// is to be told before its end.
+    /// Makes a member of one whose name may be had. Gives whom it took that from.
     fn take_name(
         &self,
         sender: &Arc<Sender>,
@@ -324,7 +326,10 @@ impl RouterHandler {
     ) -> Result<Option<Evicted>, String> {
         let (shared, me, level) = (&self.shared, &sender.peer, member.level);
         let mut members = shared.members.lock();
-        shared.server.check_name(&me.name, &self.conn, members.get(&me.name).map(|holder| &*holder.conn))?;
+        let holder = members.get(&me.name);
+        // Nobody could find one that is not shown, so as to end it.
+        let gives_way = holder.is_some_and(|holder| !holder.is_named());
+        shared.server.check_name(&me.name, &self.conn, holder.map(|holder| &*holder.conn), gives_way)?;
         let watches_all = !level.at_least(Level::FOUR) || !Handshake::says(frame.method(), Handshake::WATCH_NONE);
         let list = if watches_all { members.reply_bytes() } else { 0 };
         if !self.conn.outbox.admits(Class::Answer, list) {
@@ -340,9 +345,10 @@ impl RouterHandler {
         if let Some((old, _)) = &evicted {
             me.traffic.take_over(&old.traffic);
         }
+        let was_shown = evicted.as_ref().is_some_and(|(old, _)| old.is_named());
         if is_shown {
             let inherited = match &evicted {
-                Some((old, _)) if old.is_named() => shared.close_calls(old),
+                Some((old, _)) if was_shown => shared.close_calls(old),
                 Some((old, _)) => {
                     // One that was not shown has inherited nothing.
                     drop(shared.close_calls(old));
@@ -368,7 +374,7 @@ impl RouterHandler {
             shared.withdraw(old);
             old.leave_table();
         }
-        Ok(evicted)
+        Ok(evicted.map(|(peer, last_notices)| Evicted { peer, last_notices, was_shown }))
     }
 
     /// Ends the connection of a member whose name this one took, after its last notices.

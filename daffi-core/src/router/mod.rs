@@ -254,9 +254,9 @@ impl Router {
     pub fn set_policy(&self, policy: Option<Policy>) {
         let shared = self.shared();
         shared.server.set_policy(policy);
-        for member in shared.table.load().values() {
-            shared.expel(&member.peer);
-        }
+        // Also those who are not shown to the others yet.
+        let members: Vec<_> = shared.members.lock().peers().cloned().collect();
+        members.iter().for_each(|member| shared.expel(member));
     }
 
     #[doc = words!(reconfigure)]
@@ -368,8 +368,8 @@ impl RouterShared {
     }
 
     /// Removes a member that is gone from its name: the table forgets it, the others are told, and
-    /// every call to it ends.
-    fn remove_member(&self, peer: &Peer) {
+    /// every call to it ends. `false`: its name had passed to a newer connection.
+    fn remove_member(&self, peer: &Peer) -> bool {
         // First: with its calls ended it would look as if it had nothing to do.
         self.withdraw(peer);
         // Before the news: a 3.0.1 caller that hears of the end first raises an error of its own.
@@ -378,14 +378,17 @@ impl RouterShared {
         if !self.server.life.is_killed() {
             self.end_calls_to(peer, &peer.take_callers());
         }
-        {
+        let left = {
             let mut members = self.members.lock();
-            if members.leave(&peer.name, peer.id()) {
+            let left = members.leave(&peer.name, peer.id());
+            if left {
                 self.leave_name(peer);
                 tracing::debug!(member = %Shown::new(&peer.name), "a member left");
             }
-        }
+            left
+        };
         self.news.notify_one();
+        left
     }
 
     /// Answers every open call to a peer that will not answer any more. Calls of others than

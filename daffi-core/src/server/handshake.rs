@@ -49,12 +49,19 @@ impl Server {
         self.life.is_closing() || self.is_stopping() && !may_look
     }
 
-    /// Whether a newcomer may have the name that `holder` bears. The error says why not.
-    pub(crate) fn check_name(&self, name: &NodeName, newcomer: &Conn, holder: Option<&Conn>) -> Result<(), String> {
+    /// Whether a newcomer may have the name that `holder` bears. `gives_way`: that one keeps it
+    /// from nobody, whatever the policy. The error says why not.
+    pub(crate) fn check_name(
+        &self,
+        name: &NodeName,
+        newcomer: &Conn,
+        holder: Option<&Conn>,
+        gives_way: bool,
+    ) -> Result<(), String> {
         let leaves = |holder: &Conn| holder.is_ending() || holder.is_draining() || holder.ended.is_cancelled();
         match holder {
             Some(holder) if newcomer.is_attempt_before(holder) => Err(attempt_is_past(name)),
-            Some(holder) if self.changeable().name_policy != NamePolicy::Newest && !leaves(holder) => {
+            Some(holder) if self.changeable().name_policy != NamePolicy::Newest && !gives_way && !leaves(holder) => {
                 Err(name_taken(name))
             }
             _ => Ok(()),

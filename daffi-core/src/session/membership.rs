@@ -48,15 +48,12 @@ struct ListEntry<P> {
     /// The numbers of the news of its coming, and of its last change.
     came: u64,
     changed: Option<u64>,
-    /// What the others will be told of its coming, of one that they are not shown yet.
-    coming: Option<[Vec<Frame>; 2]>,
+    /// The others are told of it. Of one that is not shown the numbers above are those of other
+    /// news.
+    is_shown: bool,
 }
 
 impl<P> ListEntry<P> {
-    const fn is_shown(&self) -> bool {
-        self.coming.is_none()
-    }
-
     fn reader(&self) -> NewsReader<'_> {
         NewsReader { conn: self.conn, next: self.next, link: link(self.member.level), watched: &self.watched }
     }
@@ -155,7 +152,7 @@ impl<P> Membership<P> {
         &mut self,
         (conn, member, peer): (u64, Member, P),
         watches_all: bool,
-        shown: bool,
+        is_shown: bool,
     ) -> Result<Joined<P>, NotListed> {
         let json = LINKS.map(|level| member.to_json(level));
         self.check_share(&member, &json)?;
@@ -165,31 +162,37 @@ impl<P> Membership<P> {
         if let Some(at) = self.by_name.get(&member.name).copied() {
             let told = self.event(EventKind::Evicted, &member.name)?;
             let gone = self.event(EventKind::Disconnected, &member.name)?;
-            let old = self.remove(at, if shown { &told } else { &gone });
+            let old = self.remove(at, if is_shown { &told } else { &gone });
             let mut last: Vec<_> = self.news.unread(old.reader()).cloned().collect();
             last.push(told);
             evicted = Some((old.peer, last));
         }
-        let (came, coming) = if shown {
-            (self.news.add_member(conn, &member.methods, coming), None)
+        let came = if is_shown {
+            self.news.add_member(conn, &member.methods, coming)
         } else {
             // Its list has all before.
             self.news.note_told();
-            (self.end(), Some(coming))
+            self.end()
         };
         self.by_name.insert(member.name.clone(), self.list.len());
         self.list_bytes += json[1].len();
         self.shares.change(0, cost(&member, &json));
         let watched = Interest::new(watches_all);
-        self.list.push(ListEntry { conn, peer, member, json, watched, next: self.end(), came, changed: None, coming });
+        let (next, changed) = (self.end(), None);
+        self.list.push(ListEntry { conn, peer, member, json, watched, next, came, changed, is_shown });
         Ok(Joined { evicted })
     }
 
     /// The others are told of this member from now on. `false`: they are already, or it is none.
     pub(crate) fn show(&mut self, name: &NodeName, conn: u64) -> bool {
-        let Some(entry) = self.position(name, conn).map(|at| &mut self.list[at]) else { return false };
-        let Some(coming) = entry.coming.take() else { return false };
+        let Some(at) = self.position(name, conn).filter(|at| !self.list[*at].is_shown) else { return false };
+        let coming = self.event(EventKind::Connected, name);
+        let coming = coming.and_then(|connected| self.announce(&self.list[at].member, &connected));
+        // What it is told by fitted into frames when it joined.
+        let Ok(coming) = coming else { return false };
+        let entry = &mut self.list[at];
         entry.came = self.news.add_member(conn, &entry.member.methods, coming);
+        entry.is_shown = true;
         true
     }
 
@@ -204,6 +207,7 @@ impl<P> Membership<P> {
     /// The errors of [`join`](Self::join).
     pub(crate) fn update(&mut self, conn: u64, member: Member) -> Result<Updated, NotListed> {
         let Some(at) = self.position(&member.name, conn) else { return Ok(Updated::Gone) };
+        debug_assert!(self.list[at].is_shown, "it is shown with its first frame, which is no later than this");
         if self.list[at].member == member {
             return Ok(Updated::Same);
         }
@@ -262,13 +266,13 @@ impl<P> Membership<P> {
     /// The body of the answer to one that is no member on a link of this level: all members, in
     /// order.
     pub(crate) fn reply(&self, level: Level) -> Vec<u8> {
-        self.list_for(|entry| entry.is_shown(), level)
+        self.list_for(|entry| entry.is_shown, level)
     }
 
     /// The body of the answer to a first handshake: all members, the newcomer of that name
     /// included.
     pub(crate) fn reply_to(&self, name: &NodeName, level: Level) -> Vec<u8> {
-        self.list_for(|entry| entry.is_shown() || entry.member.name == *name, level)
+        self.list_for(|entry| entry.is_shown || entry.member.name == *name, level)
     }
 
     fn list_for(&self, has: impl Fn(&ListEntry<P>) -> bool, level: Level) -> Vec<u8> {
@@ -376,7 +380,12 @@ impl<P> Membership<P> {
 
     /// The members in order, as they are shown.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Member, &P)> {
-        self.list.iter().filter(|entry| entry.is_shown()).map(|entry| (&entry.member, &entry.peer))
+        self.list.iter().filter(|entry| entry.is_shown).map(|entry| (&entry.member, &entry.peer))
+    }
+
+    /// How many members are not shown.
+    pub(crate) fn count_unshown(&self) -> usize {
+        self.list.iter().filter(|entry| !entry.is_shown).count()
     }
 
     /// All members, shown or not.
@@ -398,7 +407,7 @@ impl<P> Membership<P> {
             self.by_name.insert(moved.member.name.clone(), at);
         }
         self.watchers.forget(removed.conn, &removed.watched);
-        if removed.is_shown() {
+        if removed.is_shown {
             self.news.add_end(removed.place(), &removed.member.methods, told);
         }
         removed

@@ -8,8 +8,9 @@ use std::{
     time::Duration,
 };
 
-use daffi_core::{CallError, Ended, MemberEvent, NamePolicy, NodeConfig};
-use daffi_wire::{Kind, Ping};
+use daffi_core::{CallError, Ended, MemberEvent, NamePolicy, NodeConfig, Others, Policy, Router};
+use daffi_transport::Endpoint;
+use daffi_wire::{CallId, FormatId, Frame, Header, Kind, Limits, Ping};
 use futures::{FutureExt, StreamExt};
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -196,6 +197,52 @@ async fn one_that_never_hears_is_a_member_once_and_the_next_of_its_name_when_it_
     assert_eq!(soon("it is called", waits).await.unwrap().unwrap(), 5);
     assert_eq!(soon("an event", events.next()).await.unwrap(), MemberEvent::Added("w".to_owned()));
     worker.stop().await;
+}
+
+/// One of whose name nothing came before.
+async fn suspect(router: &Router, at: &Endpoint, name: &str) -> Peer {
+    for _ in 0..2 {
+        let mut deaf = Peer::connect(at).await;
+        deaf.hello_with(name, "client/4", r#"["echo"]"#).await;
+        if router.stats().unheard_members == 1 {
+            return deaf;
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        drop(deaf);
+        until("it has left", || router.members().is_empty()).await;
+    }
+    panic!("it is shown each time")
+}
+
+/// Bytes that come now and then are a sign of life, and nobody else sees it.
+#[tokio::test(start_paused = true)]
+async fn one_that_is_not_shown_is_ended_when_no_frame_of_it_is_whole_in_time() {
+    let (router, at) = router();
+    let mut silent = suspect(&router, &at, "w").await;
+    let begun = tokio::time::Instant::now();
+    let header = Header::new(Kind::Request, CallId(2), FormatId::JSON, true, true);
+    let frame = Frame::new(header, "w", "x", "echo", &[b'1'; 1 << 20], &Limits::default()).unwrap();
+    for bytes in frame.as_bytes().chunks(4096) {
+        if router.stats().unheard_members == 0 {
+            break;
+        }
+        silent.send_bytes(bytes).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let after = begun.elapsed();
+    assert!((Duration::from_secs(29)..Duration::from_secs(33)).contains(&after), "{after:?}");
+    while soon("its end", silent.receive()).await.is_some() {}
+    assert_eq!(router.stats().cut_connections, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_policy_ends_also_one_that_is_not_shown() {
+    let (router, at) = router();
+    let mut silent = suspect(&router, &at, "w").await;
+    router.set_policy(Some(Policy::new().others(Others::Nobody)));
+    while soon("its end", silent.receive()).await.is_some() {}
+    let stats = router.stats();
+    assert_eq!((stats.denied, stats.cut_connections, stats.unheard_members), (1, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,8 @@
 //! One whose way from its Router is dead says HANDSHAKE, hears no answer, and does so again when it
 //! has waited for long enough. Each time all would be told of it, and calls would go to it and die.
 //! So one under the name of such a member is shown to the others when something came of it that it
-//! says when it hears.
+//! says when it hears. It is ended when it says nothing for too long, whatever bytes it sends: nobody
+//! else sees that it is there.
 
 use std::{
     hash::BuildHasher,
@@ -18,9 +19,12 @@ use daffi_wire::{NodeName, Ping, Shown};
 use foldhash::quality::RandomState;
 
 use crate::{
-    conn::Class,
+    conn::{Class, Conn},
+    deadline::LATE,
+    error::Disconnected,
     events::MemberEvent,
     router::{Peer, RouterShared, flow::sender::Sender, waiting::ready::Sign},
+    session::ENDED,
 };
 
 /// Names that are remembered, at most.
@@ -29,13 +33,86 @@ const MOST: usize = 4096;
 /// Whose connection ended before may have had nothing to say.
 const LONG: Duration = Duration::from_secs(1);
 
-/// A member of level 4 of which nothing came yet behind its handshake.
-#[derive(Clone, Copy, Debug)]
+/// A way to a member on which so many bytes arrive while it is waited for is a slow one, and no dead
+/// one: 1 KiB/s.
+const SLOW: u64 = ENDED.as_secs() * 1024;
+
+/// A member of level 4 of which no whole frame came yet behind its handshake.
+#[derive(Debug)]
 pub(crate) struct Unheard {
     /// Since when it is a member.
-    pub(crate) since: Instant,
-    /// The others were told of it all the same.
-    pub(crate) is_shown: bool,
+    since: Instant,
+    /// Of one that the others were not told of: how it was asked.
+    asked: Option<Box<Asked>>,
+}
+
+/// A question whether a member hears.
+#[derive(Debug)]
+struct Asked {
+    /// Where it ends, in bytes since the connection began.
+    end: u64,
+    /// Until then the member is waited for.
+    until: Instant,
+    /// How things stood when that time began.
+    before: Stands,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Stands {
+    /// Bytes that the member's host has acknowledged.
+    acknowledged: u64,
+    /// How often the Router did not read it.
+    held_back: u64,
+}
+
+impl Unheard {
+    /// `is_shown`: the others were told of it all the same, and it was not [asked](RouterShared::ask).
+    pub(crate) fn new(conn: &Conn, is_shown: bool, now: Instant) -> Self {
+        let asked = (!is_shown).then(|| Box::new(Asked::new(conn.outbox.end(), Stands::of(conn), now)));
+        Self { since: now, asked }
+    }
+
+    pub(crate) const fn is_shown(&self) -> bool {
+        self.asked.is_none()
+    }
+
+    /// When [`on_time`](Self::on_time) is to be called.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.asked.as_ref().map(|asked| asked.until)
+    }
+
+    /// Looks at one that is not shown when its time has come.
+    ///
+    /// # Errors
+    /// [`Disconnected::Silent`]: it was asked for long enough.
+    pub(crate) fn on_time(&mut self, conn: &Conn, now: Instant) -> Result<(), Disconnected> {
+        let Some(asked) = self.asked.as_mut().filter(|asked| now >= asked.until) else { return Ok(()) };
+        if asked.goes_on(Stands::of(conn), now) { Ok(()) } else { Err(Disconnected::Silent(ENDED)) }
+    }
+}
+
+impl Asked {
+    fn new(end: u64, before: Stands, now: Instant) -> Self {
+        Self { end, until: now + ENDED, before }
+    }
+
+    /// Whether the member is waited for once more: the question was still on its way behind the
+    /// list, the Router did not read what came, or it stood still itself.
+    fn goes_on(&mut self, stands: Stands, now: Instant) -> bool {
+        let before = self.before;
+        let travels = before.acknowledged < self.end && stands.acknowledged - before.acknowledged >= SLOW;
+        let goes_on = travels || stands.held_back > before.held_back || now - self.until > LATE;
+        if goes_on {
+            *self = Self::new(self.end, stands, now);
+        }
+        goes_on
+    }
+}
+
+impl Stands {
+    fn of(conn: &Conn) -> Self {
+        Self { acknowledged: conn.acknowledged_bytes(), held_back: conn.times_held_back() }
+    }
 }
 
 /// The names under which nothing came from a connection that stood for long enough, each in the one

@@ -1,8 +1,13 @@
 use daffi_wire::{CallId, EventBody, FormatId, Frame, Header, Kind, Level, Limits};
+use futures::{FutureExt, StreamExt};
 use tokio::time::advance;
 
 use super::*;
-use crate::router::bare::{BareMember, BareRouter};
+use crate::{
+    config::{NamePolicy, NodeConfig},
+    events::Events,
+    router::bare::{BareMember, BareRouter},
+};
 
 fn name(text: &str) -> NodeName {
     NodeName::new(text, &Limits::default()).unwrap()
@@ -41,6 +46,16 @@ async fn told(member: &mut BareMember, of: &str) -> Vec<String> {
     told
 }
 
+/// Makes a suspect of whoever comes next under that name.
+fn suspect(router: &BareRouter, text: &str) {
+    let (place, mark) = router.shared().suspects.place(&name(text));
+    place.store(mark, Relaxed);
+}
+
+fn happened(events: &mut Events) -> Vec<MemberEvent> {
+    std::iter::from_fn(|| events.next().now_or_never().flatten()).collect()
+}
+
 /// It says nothing for as long as it is there.
 async fn come_and_go(router: &BareRouter, name: &str, stays: Duration) {
     let member = router.join(name);
@@ -61,6 +76,8 @@ async fn one_that_does_not_hear_is_shown_once() {
     }
     let w = router.join("w");
     assert_eq!(shown(&router), ["other"]);
+    let stats = router.shared().stats();
+    assert_eq!((stats.members, stats.nodes.len(), stats.unheard_members), (1, 1, 1));
     other.handle(request("other", "w")).unwrap();
     let frames = other.take_frames();
     assert!(frames.iter().any(|frame| frame.kind() == Kind::Error), "it is no receiver: {frames:?}");
@@ -99,6 +116,7 @@ async fn one_that_hears_again_is_shown_with_its_first_word_and_is_believed_the_n
             w.handle(request("w", "other")).unwrap();
         }
         assert_eq!(shown(&router), ["other", "w", "later"]);
+        assert_eq!(router.shared().stats().unheard_members, 0);
         assert_eq!(told(&mut other, "w").await, ["listed", "Connected"]);
         other.handle(request("other", "w")).unwrap();
         assert!(w.take_frames().iter().any(|frame| frame.kind() == Kind::Request));
@@ -131,8 +149,7 @@ async fn one_that_takes_a_name_and_does_not_hear_leaves_nobody_of_that_name() {
     let (mut other, mut w) = (router.join("other"), router.join("w"));
     w.handle(request("w", "other")).unwrap();
     other.handle(request("other", "w")).unwrap();
-    let place = router.shared().suspects.place(&name("w"));
-    place.0.store(place.1, Relaxed);
+    suspect(&router, "w");
     told(&mut other, "w").await;
     let mut next = router.join("w");
     assert!(w.take_frames().iter().any(|frame| frame.kind() == Kind::Events), "it hears that it was evicted");
@@ -150,7 +167,7 @@ async fn one_that_takes_a_name_and_does_not_hear_leaves_nobody_of_that_name() {
     let calls: Vec<_> = frames.iter().filter(|frame| frame.kind() == Kind::Request).collect();
     assert!(calls.len() == 1 && calls[0].header().id() != CallId(2), "{calls:?}");
     // One of 3.0.1, which nobody can ask, takes it as ever, also from one that is not shown.
-    place.0.store(place.1, Relaxed);
+    suspect(&router, "w");
     let silent = router.join("w");
     let three = router.join_of("w", Level::THREE);
     assert_eq!(shown(&router), ["other", "w"]);
@@ -159,10 +176,81 @@ async fn one_that_takes_a_name_and_does_not_hear_leaves_nobody_of_that_name() {
     assert_eq!(router.holds(), (0, 0, 0));
 }
 
+/// The older connection of a name ends later than the newer begins.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_one_whose_name_passed_on_says_nothing_of_who_has_it() {
+    let router = BareRouter::at("mem://suspect-older");
+    let older = router.join("w");
+    advance(LONG * 10).await;
+    let mut newer = router.join("w");
+    newer.handle(request("w", "nobody")).unwrap();
+    older.leave();
+    newer.leave();
+    let next = router.join("w");
+    assert_eq!(shown(&router), ["w"]);
+    next.leave();
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_end_is_told_of_one_whose_coming_was_not() {
+    let router = BareRouter::at("mem://suspect-events");
+    let mut events = router.shared().server.events();
+    let (added, evicted) = (MemberEvent::Added("w".to_owned()), MemberEvent::Evicted("w".to_owned()));
+    for level in [Level::THREE, Level::FOUR] {
+        suspect(&router, "w");
+        let silent = router.join("w");
+        assert_eq!(happened(&mut events), []);
+        if level == Level::FOUR {
+            // Another name took its place among the suspects.
+            router.shared().suspects.forget(&name("w"));
+        }
+        let shown = router.join_of("w", level);
+        assert_eq!(happened(&mut events), std::slice::from_ref(&added), "{level:?}");
+        let next = router.join_of("w", level);
+        assert_eq!(happened(&mut events), [evicted.clone(), added.clone()], "{level:?}");
+        [silent, shown, next].into_iter().for_each(BareMember::leave);
+        happened(&mut events);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_not_shown_keeps_its_name_from_nobody() {
+    let config = NodeConfig::server().name_policy(NamePolicy::First);
+    let router = BareRouter::with_config("mem://suspect-first", config);
+    suspect(&router, "w");
+    let silent = router.join("w");
+    let mut owner = router.join("w");
+    let holder = || router.shared().members.lock().get(&name("w")).map(|peer| peer.id());
+    assert_eq!(holder(), Some(owner.peer().id()));
+    owner.handle(request("w", "nobody")).unwrap();
+    assert_eq!(shown(&router), ["w"]);
+    let late = router.join("w");
+    assert_eq!(holder(), Some(owner.peer().id()), "the first keeps it once it was heard");
+    [silent, late, owner].into_iter().for_each(BareMember::leave);
+}
+
+#[test]
+fn a_question_is_waited_for_once_more_for_a_slow_way_and_for_what_is_the_routers_own_doing() {
+    let begun = Instant::now();
+    let stands = |acknowledged, held_back| Stands { acknowledged, held_back };
+    let after = |stands: Stands, late: Duration| {
+        let mut asked = Asked::new(5 * SLOW, Stands::default(), begun);
+        let now = asked.until + late;
+        asked.goes_on(stands, now).then_some((asked, now))
+    };
+    assert!(after(stands(0, 0), LATE).is_none());
+    assert!(after(stands(SLOW - 1, 0), LATE).is_none(), "less is no pace");
+    assert!(after(stands(0, 1), Duration::ZERO).is_some());
+    assert!(after(stands(0, 0), LATE + Duration::from_millis(1)).is_some());
+    let (mut asked, now) = after(stands(5 * SLOW, 0), Duration::ZERO).unwrap();
+    assert_eq!(asked.until, now + ENDED);
+    assert!(!asked.goes_on(stands(9 * SLOW, 0), asked.until), "the question had arrived before");
+}
+
 #[test]
 fn names_without_end_take_no_more() {
     let suspects = Suspects::new();
-    let unheard = Unheard { since: Instant::now(), is_shown: true };
+    let unheard = Unheard { since: Instant::now(), asked: None };
     let now = unheard.since + LONG;
     for n in 0..10 * MOST {
         suspects.note_end(&name(&n.to_string()), &unheard, now);

@@ -42,6 +42,10 @@ pub struct RouterStats {
     /// Members now that are held back: read slowly or not at all, because too much is held of what
     /// they sent, or they do not take what waits for them.
     pub held_back_members: usize,
+    /// Nodes now that are connected and no members for the others: nothing came of the last
+    /// connection of their name, and nothing of this one yet. Each is ended 30 s after it was asked,
+    /// or later on a slow way.
+    pub unheard_members: usize,
     /// Calls now that were forwarded and not answered yet.
     pub open_calls: usize,
     /// Nowait requests now that wait for their receiver.
@@ -134,6 +138,7 @@ impl RouterShared {
             members: self.table.load().len(),
             stopped_members: nodes.iter().filter(|node| node.is_stopped).count(),
             held_back_members: nodes.iter().filter(|node| node.is_held_back).count(),
+            unheard_members: self.members.lock().count_unshown(),
             open_calls,
             held_requests,
             waiting_calls: self.waiting.len(),
