@@ -27,6 +27,7 @@ pub fn of_router(stats: &RouterStats) -> String {
     text.now("members", "Members that are connected", stats.members);
     text.now("stopped_members", "Members that give no sign of life", stats.stopped_members);
     text.now("held_back_members", "Members that are read slowly or not at all", stats.held_back_members);
+    text.now("unheard_members", "Nodes that the others are told of when they are heard", stats.unheard_members);
     text.now("open_calls", "Calls that were passed on and not answered yet", stats.open_calls);
     text.now("held_requests", "Nowait requests that wait for their receiver", stats.held_requests);
     text.now("waiting_calls", "Calls that wait until somebody exposes their callback", stats.waiting_calls);

@@ -86,6 +86,7 @@ async fn a_router_is_told_of_until_it_stops() {
         "daffi_ready 1.0",
         "daffi_members 2.0",
         "daffi_held_back_members 0.0",
+        "daffi_unheard_members 0.0",
         "daffi_held_bytes 0.0",
         "daffi_build_info{version=",
         "# EOF",

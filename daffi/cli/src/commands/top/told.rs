@@ -15,6 +15,7 @@ pub(crate) struct Told {
     pub(crate) version: String,
     pub(crate) age: f64,
     pub(crate) members: usize,
+    pub(crate) unheard_members: usize,
     pub(crate) open_calls: usize,
     pub(crate) held_bytes: f64,
     pub(crate) budget_bytes: f64,

@@ -244,9 +244,11 @@ fn causes_of_all(before: &Told, now: &Told) -> Vec<String> {
         .then(|| format!("{} calls without an answer wait for a receiver that takes them slowly", now.held_requests));
     let full = (now.budget_bytes > 0.0 && now.held_bytes > now.budget_bytes / 2.0)
         .then(|| format!("{:.0} of {:.0} MiB are held for nodes", now.held_bytes / MIB, now.budget_bytes / MIB));
+    let unheard = (now.unheard_members > 0)
+        .then(|| format!("{} nodes are connected and not listed: nothing comes of them", now.unheard_members));
     let cut = lately(now.cut_connections, before.cut_connections)
         .map(|more| format!("{more} connections were cut: the log says which"));
-    failing.take(3).chain(dropped).chain(held).chain(full).chain(cut).collect()
+    failing.take(3).chain(dropped).chain(held).chain(full).chain(unheard).chain(cut).collect()
 }
 
 /// What is only wrong when it goes on for a while, or happens again.
@@ -399,6 +401,8 @@ mod tests {
         let causes = |now| View::of(&told(10.0, 1, 1), None, &now, &Choice::default()).causes;
         let held = "4 calls without an answer wait for a receiver that takes them slowly";
         assert_eq!(causes(told(11.0, 1, 1)), [held, "60 of 100 MiB are held for nodes"]);
+        let deaf = Told { unheard_members: 2, ..told(11.0, 1, 1) };
+        assert_eq!(causes(deaf)[2..], ["2 nodes are connected and not listed: nothing comes of them"]);
         let all = causes(told(11.0, 3, 2));
         assert_eq!(all[..2], ["add failed 2 times", "1 calls without an answer were dropped"]);
         assert_eq!(all[4], "1 connections were cut: the log says which");
