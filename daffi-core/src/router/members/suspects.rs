@@ -3,8 +3,8 @@
 //! One whose way from its Router is dead says HANDSHAKE, hears no answer, and does so again when it
 //! has waited for long enough. Each time all would be told of it, and calls would go to it and die.
 //! So one under the name of such a member is shown to the others when something came of it that it
-//! says when it hears. It is ended when it says nothing for too long, whatever bytes it sends: nobody
-//! else sees that it is there.
+//! says when it hears. It is ended when it says nothing for too long, whatever bytes it sends:
+//! nobody else sees that it is there.
 
 use std::{
     hash::BuildHasher,
@@ -33,8 +33,8 @@ const MOST: usize = 4096;
 /// Whose connection ended before may have had nothing to say.
 const LONG: Duration = Duration::from_secs(1);
 
-/// A way to a member on which so many bytes arrive while it is waited for is a slow one, and no dead
-/// one: 1 KiB/s.
+/// A way to a member on which so many bytes arrive while it is waited for is a slow one, and no
+/// dead one: 1 KiB/s.
 const SLOW: u64 = ENDED.as_secs() * 1024;
 
 /// A member of level 4 of which no whole frame came yet behind its handshake.
@@ -43,12 +43,12 @@ pub(crate) struct Unheard {
     /// Since when it is a member.
     since: Instant,
     /// Of one that the others were not told of: how it was asked.
-    asked: Option<Box<Asked>>,
+    asked: Option<Box<OpenQuestion>>,
 }
 
 /// A question whether a member hears.
 #[derive(Debug)]
-struct Asked {
+struct OpenQuestion {
     /// Where it ends, in bytes since the connection began.
     end: u64,
     /// Until then the member is waited for.
@@ -66,9 +66,10 @@ struct Stands {
 }
 
 impl Unheard {
-    /// `is_shown`: the others were told of it all the same, and it was not [asked](RouterShared::ask).
+    /// `is_shown`: the others were told of it all the same, and it was not
+    /// [asked](RouterShared::ask).
     pub(crate) fn new(conn: &Conn, is_shown: bool, now: Instant) -> Self {
-        let asked = (!is_shown).then(|| Box::new(Asked::new(conn.outbox.end(), Stands::of(conn), now)));
+        let asked = (!is_shown).then(|| Box::new(OpenQuestion::new(conn.outbox.end(), Stands::of(conn), now)));
         Self { since: now, asked }
     }
 
@@ -91,7 +92,7 @@ impl Unheard {
     }
 }
 
-impl Asked {
+impl OpenQuestion {
     fn new(end: u64, before: Stands, now: Instant) -> Self {
         Self { end, until: now + ENDED, before }
     }

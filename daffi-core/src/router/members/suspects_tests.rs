@@ -234,7 +234,7 @@ fn a_question_is_waited_for_once_more_for_a_slow_way_and_for_what_is_the_routers
     let begun = Instant::now();
     let stands = |acknowledged, held_back| Stands { acknowledged, held_back };
     let after = |stands: Stands, late: Duration| {
-        let mut asked = Asked::new(5 * SLOW, Stands::default(), begun);
+        let mut asked = OpenQuestion::new(5 * SLOW, Stands::default(), begun);
         let now = asked.until + late;
         asked.goes_on(stands, now).then_some((asked, now))
     };

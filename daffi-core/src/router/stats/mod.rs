@@ -43,8 +43,8 @@ pub struct RouterStats {
     /// they sent, or they do not take what waits for them.
     pub held_back_members: usize,
     /// Nodes now that are connected and no members for the others: nothing came of the last
-    /// connection of their name, and nothing of this one yet. Each is ended 30 s after it was asked,
-    /// or later on a slow way.
+    /// connection of their name, and nothing of this one yet. Each is ended 30 s after it was
+    /// asked, or later on a slow way.
     pub unheard_members: usize,
     /// Calls now that were forwarded and not answered yet.
     pub open_calls: usize,
