@@ -1,12 +1,12 @@
 //! Who may do what at a router of the command, with nodes of daffi 3.0.1 beside it.
 
-use std::fs;
+use std::{fs, io::Write, process::Stdio};
 
 use daffi_testing::{Certificate, Peer, SocketPath};
 use rustix::process::getuid;
 use serde_json::json;
 
-use crate::support::{Running, TempFile, run};
+use crate::support::{Running, TempFile, command, run};
 
 /// A router with this file, which listens on loopback and on a Unix socket. Gives the two
 /// endpoints.
@@ -99,6 +99,17 @@ async fn pickle_from_strangers_reaches_no_node_of_3_0_1() {
     assert!(told.contains("action=\"format\""), "{told}");
     let file = TempFile::new("networks.toml", b"listen = \"tcp://127.0.0.1:0\"\nno-pickle-from = [\"everybody\"]\n");
     assert!(run(&["config", "check", file.path()]).failure(2).contains("is no network"));
+}
+
+/// What is piped in can be read once.
+#[test]
+fn a_policy_from_a_pipe_holds() {
+    let args = ["router", "--config", "/dev/stdin", "--listen", "tcp://127.0.0.1:0"];
+    let mut child = command(&args).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"[policy]\nothers = \"nobody\"\n").unwrap();
+    let router = Running::adopt(child);
+    let refused = run(&["demo", "--connect", &router.endpoint(), "--name", "x"]).failure(3).to_owned();
+    assert!(refused.contains("no rule applies"), "{refused}");
 }
 
 #[test]
