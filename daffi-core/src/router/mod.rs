@@ -11,6 +11,8 @@ mod flow;
 mod guarded;
 mod handler;
 #[cfg(test)]
+mod joined;
+#[cfg(test)]
 mod lanes_tests;
 mod members;
 mod peer;

@@ -15,6 +15,7 @@ use daffi_wire::{CallCredit, CallId, Data, DataEnd, Extensions, Kind, Limits};
 use futures::{FutureExt, future::poll_fn};
 use tokio::{
     sync::Semaphore,
+    task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
 
@@ -111,10 +112,10 @@ async fn a_node_of_several_servers_stops_while_one_of_them_is_away() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_node_of_several_servers_stops_while_one_of_them_says_nothing() {
-    let ((_router, here), silent) = (router(), endpoint());
-    let mut listener = mem::MemListener::bind(&silent).unwrap();
+/// A server that takes connections and says nothing, until it is aborted.
+fn silent_server() -> (Endpoint, JoinHandle<()>) {
+    let at = endpoint();
+    let mut listener = mem::MemListener::bind(&at).unwrap();
     let taking = tokio::spawn(async move {
         let mut kept = Vec::new();
         loop {
@@ -122,6 +123,12 @@ async fn a_node_of_several_servers_stops_while_one_of_them_says_nothing() {
             kept.push(pending.upgrade().await.unwrap());
         }
     });
+    (at, taking)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_of_several_servers_stops_while_one_of_them_says_nothing() {
+    let ((_router, here), (silent, taking)) = (router(), silent_server());
     let group = timeout(LONG, at_any("w", &[&here, &silent]).connect_all()).await.unwrap().unwrap();
     let begun = Instant::now();
     timeout(LONG, group.stop()).await.expect("it stops");
@@ -132,15 +139,7 @@ async fn a_node_of_several_servers_stops_while_one_of_them_says_nothing() {
 /// Of each address it is told why, from the first attempt on.
 #[tokio::test(start_paused = true)]
 async fn a_client_of_a_group_says_why_its_first_attempt_failed() {
-    let ((_router, here), silent) = (router(), endpoint());
-    let mut listener = mem::MemListener::bind(&silent).unwrap();
-    let taking = tokio::spawn(async move {
-        let mut kept = Vec::new();
-        loop {
-            let pending = poll_fn(|cx| listener.poll_accept(cx, &LinkConfig::default())).await.unwrap();
-            kept.push(pending.upgrade().await.unwrap());
-        }
-    });
+    let ((_router, here), (silent, taking)) = (router(), silent_server());
     let group = timeout(LONG, at_any("w", &[&here, &silent]).connect_all()).await.unwrap().unwrap();
     let within = NodeConfig::client().handshake_timeout;
     sleep(within + within / 2).await;

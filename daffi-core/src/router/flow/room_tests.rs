@@ -1,13 +1,12 @@
 //! A receiver before which much waits, and those whose requests wait for room there.
 
 use daffi_wire::{
-    CallId, Credit, FlowId, FormatId, Frame, Grant, Handshake, Header, Kind, Level, Limits, MAX_WINDOW, Member,
-    MethodName, NodeName, NodeType, Role, credit_cost,
+    CallId, Credit, FlowId, FormatId, Frame, Grant, Header, Kind, Level, Limits, MAX_WINDOW, credit_cost,
 };
 
 use crate::{
     config::NodeConfig,
-    router::bare::{BareMember, BareRouter},
+    router::{bare::BareRouter, joined::joined},
 };
 
 /// A request of which a few are much before one receiver.
@@ -16,18 +15,6 @@ const LARGE: usize = 60_000;
 /// A Router of which each receiver has room for a few large requests.
 fn small(address: &str) -> BareRouter {
     BareRouter::with_config(address, NodeConfig::server().budget_bytes(2 << 20).max_connections(10))
-}
-
-/// A member of that level that exposes `f`.
-fn joined(router: &BareRouter, name: &str, level: Level) -> BareMember {
-    let limits = Limits::default();
-    let member = Member::new(NodeName::new(name, &limits).unwrap(), vec![MethodName::new("f", &limits).unwrap()]);
-    let body = Handshake::new(NodeType::new(Role::Client, level), vec![member]).to_json();
-    let hello = Frame::new(Header::control(Kind::Handshake, CallId(1), true), name, "", "", &body, &limits).unwrap();
-    let mut joined = router.connect();
-    joined.handle(hello).unwrap();
-    joined.take_frames();
-    joined
 }
 
 /// A request of so many bytes to `w`, the first of which is `n`.
@@ -56,8 +43,8 @@ fn requests(frames: &[Frame]) -> Vec<(&str, u8)> {
 #[tokio::test]
 async fn flows_that_wait_for_room_wait_for_their_turn() {
     let router = small("mem://room-turns");
-    let mut w = joined(&router, "w", Level::FOUR);
-    let [mut a, mut b] = ["a", "b"].map(|name| joined(&router, name, Level::FOUR));
+    let mut w = joined(&router, "w", Level::FOUR, &["f"]);
+    let [mut a, mut b] = ["a", "b"].map(|name| joined(&router, name, Level::FOUR, &["f"]));
     for (flow, name, sender) in [(1, "a", &mut a), (2, "b", &mut b)] {
         sender.handle(begins(flow, name)).unwrap();
         // Alone it goes, however large it is.
@@ -90,7 +77,7 @@ async fn flows_that_wait_for_room_wait_for_their_turn() {
 async fn what_is_left_of_a_sender_that_has_gone_comes_while_much_waits_for_its_receiver() {
     const COUNT: u8 = 20;
     let router = small("mem://room-gone");
-    let [mut w, mut s, mut other] = ["w", "s", "other"].map(|name| joined(&router, name, Level::THREE));
+    let [mut w, mut s, mut other] = ["w", "s", "other"].map(|name| joined(&router, name, Level::THREE, &["f"]));
     for n in 0..COUNT {
         s.handle(request("s", (n, 2_500), false)).unwrap();
     }

@@ -1,26 +1,16 @@
 //! What nobody answers, from members to members that are quick, slow, silent, gone and back again.
 
-use daffi_wire::{CallerLeft, FIRST_WINDOW, FormatId, Handshake, Header, Kind, Level, Member, MethodName, NodeName};
-use daffi_wire::{NodeType, Role};
+use daffi_wire::{CallerLeft, FIRST_WINDOW, FormatId, Header, Kind, Level};
 
 use super::*;
-use crate::router::bare::{BareMember, BareRouter};
+use crate::router::{
+    bare::{BareMember, BareRouter},
+    joined::joined,
+};
 
 /// Payloads of which three fit into the first window, with what each costs.
 const LARGE: usize = FIRST_WINDOW as usize / 3 - 300;
 const COST: u64 = credit_cost(LARGE);
-
-/// A member that exposes `f`.
-fn joined(router: &BareRouter, name: &str, level: Level) -> BareMember {
-    let limits = Limits::default();
-    let member = Member::new(NodeName::new(name, &limits).unwrap(), vec![MethodName::new("f", &limits).unwrap()]);
-    let body = Handshake::new(NodeType::new(Role::Client, level), vec![member]).to_json();
-    let hello = Frame::new(Header::control(Kind::Handshake, CallId(1), true), name, "", "", &body, &limits).unwrap();
-    let mut joined = router.connect();
-    joined.handle(hello).unwrap();
-    joined.take_frames();
-    joined
-}
 
 fn request(from: &str, to: &str, n: u8, wants_reply: bool) -> Frame {
     let header = Header::new(Kind::Request, CallId(u16::from(n) + 1), FormatId::OPAQUE, false, wants_reply);
@@ -62,7 +52,7 @@ fn flowing(sender: &mut BareMember, names: [&str; 2], flow: u32, count: u8) {
 #[tokio::test(start_paused = true)]
 async fn requests_go_on_as_their_receiver_grants_in_order_and_silence_is_nobody_else_s() {
     let router = BareRouter::at("mem://flow-grants");
-    let [mut s, mut w, mut other] = ["s", "w", "other"].map(|name| joined(&router, name, Level::FOUR));
+    let [mut s, mut w, mut other] = ["s", "w", "other"].map(|name| joined(&router, name, Level::FOUR, &["f"]));
     flowing(&mut s, ["s", "w"], 7, 6);
     let frames = w.take_frames();
     assert_eq!((told(&frames), requests(&frames)), (vec![Credit::Begins(FlowId(7))], vec![0, 1, 2]));
@@ -94,7 +84,7 @@ async fn requests_go_on_as_their_receiver_grants_in_order_and_silence_is_nobody_
 #[tokio::test(start_paused = true)]
 async fn a_receiver_that_leaves_takes_what_was_held_with_it_and_comes_back_with_nothing_of_it() {
     let router = BareRouter::at("mem://flow-receiver-leaves");
-    let [mut s, mut w] = ["s", "w"].map(|name| joined(&router, name, Level::FOUR));
+    let [mut s, mut w] = ["s", "w"].map(|name| joined(&router, name, Level::FOUR, &["f"]));
     flowing(&mut s, ["s", "w"], 7, 5);
     assert_eq!(got(&mut w), [0, 1, 2]);
     let held = |member: &BareMember| member.peer().conn.inbound.account().held_bytes();
@@ -105,7 +95,7 @@ async fn a_receiver_that_leaves_takes_what_was_held_with_it_and_comes_back_with_
     s.handle(request("s", "w", 9, false)).unwrap();
     assert_eq!(dropped(&router), 3, "there is none of that name");
     // Its sender has not heard of that, and goes on with the flow.
-    let mut w = joined(&router, "w", Level::FOUR);
+    let mut w = joined(&router, "w", Level::FOUR, &["f"]);
     s.handle(request("s", "w", 10, false)).unwrap();
     w.handle(grants(FlowId(7), 5 * COST, "w", "s")).unwrap();
     assert_eq!(got(&mut w), [] as [u8; 0]);
@@ -119,7 +109,7 @@ async fn a_receiver_that_leaves_takes_what_was_held_with_it_and_comes_back_with_
 #[tokio::test(start_paused = true)]
 async fn of_a_sender_that_leaves_nothing_goes_behind_the_word_of_that() {
     let router = BareRouter::at("mem://flow-sender-leaves");
-    let [mut s, mut w] = ["s", "w"].map(|name| joined(&router, name, Level::FOUR));
+    let [mut s, mut w] = ["s", "w"].map(|name| joined(&router, name, Level::FOUR, &["f"]));
     flowing(&mut s, ["s", "w"], 7, 5);
     s.handle(request("s", "w", 5, true)).unwrap();
     assert_eq!(router.holds().2, 3, "the call waits behind what is held");
@@ -133,7 +123,7 @@ async fn of_a_sender_that_leaves_nothing_goes_behind_the_word_of_that() {
     assert!(got(&mut w).is_empty());
     assert_eq!(router.holds(), (0, 0, 0));
     // The next of the name is another: no grant of before is its.
-    let mut s = joined(&router, "s", Level::FOUR);
+    let mut s = joined(&router, "s", Level::FOUR, &["f"]);
     w.handle(grants(FlowId(7), 9 * COST, "w", "s")).unwrap();
     s.handle(request("s", "w", 0, false)).unwrap();
     assert!(got(&mut w).is_empty(), "it has begun no flow");
@@ -145,7 +135,7 @@ async fn of_a_sender_that_leaves_nothing_goes_behind_the_word_of_that() {
 async fn for_those_of_three_the_router_keeps_the_account() {
     for (from, to) in [(Level::THREE, Level::FOUR), (Level::FOUR, Level::THREE), (Level::THREE, Level::THREE)] {
         let router = BareRouter::at(&format!("mem://flow-{from:?}-{to:?}"));
-        let (mut s, mut w) = (joined(&router, "s", from), joined(&router, "w", to));
+        let (mut s, mut w) = (joined(&router, "s", from, &["f"]), joined(&router, "w", to, &["f"]));
         if from == Level::FOUR {
             s.handle(begins(7, "s", "w")).unwrap();
         }
@@ -179,7 +169,7 @@ async fn for_those_of_three_the_router_keeps_the_account() {
 #[tokio::test(start_paused = true)]
 async fn what_nobody_gets_is_given_back_to_its_sender() {
     let router = BareRouter::at("mem://flow-given-back");
-    let [mut s, mut w] = ["s", "w"].map(|name| joined(&router, name, Level::FOUR));
+    let [mut s, mut w] = ["s", "w"].map(|name| joined(&router, name, Level::FOUR, &["f"]));
     s.handle(begins(7, "s", "w")).unwrap();
     let header = Header::new(Kind::Request, CallId(7), FormatId::OPAQUE, false, false);
     let unknown = Frame::new(header, "s", "w", "not exposed", &[7; LARGE], &Limits::default()).unwrap();
@@ -198,8 +188,8 @@ async fn what_nobody_gets_is_given_back_to_its_sender() {
 #[tokio::test(start_paused = true)]
 async fn a_flow_to_one_that_has_not_heard_of_its_sender_begins_when_it_has() {
     let router = BareRouter::at("mem://flow-begins-later");
-    let mut w = joined(&router, "w", Level::FOUR);
-    let mut s = joined(&router, "s", Level::FOUR);
+    let mut w = joined(&router, "w", Level::FOUR, &["f"]);
+    let mut s = joined(&router, "s", Level::FOUR, &["f"]);
     // As where the news of the sender find no room before the receiver.
     let sender = Arc::clone(router.shared().table.load().get("s").unwrap());
     let peer = w.peer();

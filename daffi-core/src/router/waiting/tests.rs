@@ -5,32 +5,20 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use daffi_wire::{
-    CallId, Cancel, CancelReason, Data, DataEnd, Extensions, FIRST_CALL_WINDOW, FormatId, Frame, FrameWriter,
-    Handshake, Header, Kind, Level, Limits, Member, MethodName, NodeName, NodeType, Role,
+    CallId, Cancel, CancelReason, Data, DataEnd, Extensions, FIRST_CALL_WINDOW, FormatId, Frame, FrameWriter, Header,
+    Kind, Level, Limits,
 };
 use tokio::{task::yield_now, time::advance};
 
 use crate::{
     error::{Disconnected, ProtocolError},
-    router::bare::{BareMember, BareRouter},
+    router::{
+        bare::{BareMember, BareRouter},
+        joined::{hello, joined},
+    },
 };
 
 const MS: Duration = Duration::from_millis(1);
-
-fn hello(name: &str, level: Level, exposes: &[&str]) -> Frame {
-    let limits = Limits::default();
-    let methods = exposes.iter().map(|method| MethodName::new(*method, &limits).unwrap()).collect();
-    let member = Member::new(NodeName::new(name, &limits).unwrap(), methods);
-    let body = Handshake::new(NodeType::new(Role::Client, level), vec![member]).to_json();
-    Frame::new(Header::control(Kind::Handshake, CallId(1), true), name, "", "", &body, &limits).unwrap()
-}
-
-fn joined(router: &BareRouter, name: &str, level: Level, exposes: &[&str]) -> BareMember {
-    let mut joined = router.connect();
-    joined.handle(hello(name, level, exposes)).unwrap();
-    joined.take_frames();
-    joined
-}
 
 /// A call of whoever exposes this, within so many milliseconds; `body`: what of it follows.
 fn call(id: u16, from: &str, method: &str, ms: u32, body: Option<u64>) -> Frame {
