@@ -4,10 +4,9 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
-    process::{Command, Stdio},
 };
 
-use crate::support::{Running, command, command_of_few_files, run};
+use crate::support::{Running, command_of_few_files, in_shell, run};
 
 const HERE: &str = "tcp://127.0.0.1:0";
 
@@ -49,11 +48,8 @@ fn silent_connections_keep_nobody_out_and_no_probe() {
 /// Where something else took the descriptors that are left free. A pipe that it inherits counts.
 #[test]
 fn without_a_single_file_left_silent_ones_give_way_all_the_same() {
-    let inner = command(&[]);
-    let mut shell = Command::new("sh");
-    let script = r#"ulimit -n 32; exec "$0" router -l tcp://127.0.0.1:0 3<&0 4<&0 5<&0 6<&0 7<&0 8<&0 9<&0"#;
-    shell.args(["-c", script]).arg(inner.get_program()).stdin(Stdio::null());
-    let router = Running::adopt(shell.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let script = r#"ulimit -n 32; exec "$0" "$@" 3<&0 4<&0 5<&0 6<&0 7<&0 8<&0 9<&0"#;
+    let router = Running::adopt(in_shell(script, &["router", "-l", HERE]).spawn().unwrap());
     let at = router.endpoint();
     let _silent = silent(&router, 60);
     assert!(router.log("cannot accept connections").contains("raise `ulimit -n`"));
@@ -77,11 +73,8 @@ fn a_router_without_room_turns_newcomers_away_and_says_what_to_raise() {
 
 #[test]
 fn a_router_lets_itself_open_what_its_user_may() {
-    let mut shell = Command::new("sh");
-    let inner = command(&[]);
-    shell.args(["-c", r#"ulimit -Sn 64; exec "$0" router -l tcp://127.0.0.1:0"#]).arg(inner.get_program());
-    shell.stdin(Stdio::null()).stdout(Stdio::piped());
-    let router = Running::adopt(shell.stderr(Stdio::piped()).spawn().unwrap());
+    let shell = in_shell(r#"ulimit -Sn 64; exec "$0" "$@""#, &["router", "-l", HERE]).spawn();
+    let router = Running::adopt(shell.unwrap());
     router.endpoint();
     let limits = fs::read_to_string(format!("/proc/{}/limits", router.pid())).unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();

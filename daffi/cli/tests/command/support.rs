@@ -66,9 +66,18 @@ pub(crate) fn run(args: &[&str]) -> Ran {
 
 /// The command where no more than so many files may be open.
 pub(crate) fn command_of_few_files(most: u32, args: &[&str]) -> Command {
+    in_shell(&format!(r#"ulimit -n {most}; exec "$0" "$@""#), args)
+}
+
+/// The command as a script starts it, which has it as `"$0" "$@"`. Nothing is open there but stdin,
+/// stdout and stderr, whatever these tests inherited: each file counts where few may be open.
+pub(crate) fn in_shell(script: &str, args: &[&str]) -> Command {
+    const CLOSE_INHERITED: &str =
+        r#"for fd in /proc/self/fd/*; do [ ${fd##*/} -le 2 ] || eval "exec ${fd##*/}>&-"; done; "#;
     let inner = command(args);
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &format!(r#"ulimit -n {most}; exec "$0" "$@""#)]).arg(inner.get_program()).args(args);
+    // The shell of POSIX names no descriptor above 9.
+    let mut shell = Command::new("bash");
+    shell.args(["-c", &[CLOSE_INHERITED, script].concat()]).arg(inner.get_program()).args(args);
     shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     shell
 }
