@@ -185,6 +185,11 @@ impl Batch {
         Some(frame)
     }
 
+    /// All that has not left, if it lies in one piece.
+    pub(crate) fn whole(&self) -> Option<&[u8]> {
+        self.large.is_empty().then(|| &self.small[self.sent..])
+    }
+
     /// The unsent parts in order.
     fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let mut at = self.sent;

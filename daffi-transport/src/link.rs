@@ -132,7 +132,7 @@ pub trait LinkReader: Send + 'static {
     fn set_level(&mut self, _level: Level) {}
 
     /// Bytes that were read and not taken as frames: of an unfinished one, and of those that wait
-    /// behind it.
+    /// behind it. None: [`next_frame`](Self::next_frame) has nothing to give.
     fn buffered_bytes(&self) -> usize;
 
     /// Bytes of memory that are held for what was read: the capacity of buffers, not the length of

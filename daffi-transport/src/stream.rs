@@ -142,9 +142,9 @@ impl<R> StreamReader<R> {
     /// Names the protocol of a peer that was taken for a daffi server. No server's first frame
     /// begins like these: the third byte of a handshake or an event is another.
     fn check_foreign(&self) -> Result<(), LinkError> {
-        match Foreign::recognise(&self.buffer.bytes) {
-            Some(foreign) if self.unheard => Err(LinkError::Foreign(foreign)),
-            _ => Ok(()),
+        match self.unheard.then(|| Foreign::recognise(&self.buffer.bytes)).flatten() {
+            Some(foreign) => Err(LinkError::Foreign(foreign)),
+            None => Ok(()),
         }
     }
 }
@@ -164,6 +164,9 @@ impl<R: AsyncRead + Unpin + Send + 'static> LinkReader for StreamReader<R> {
         if self.buffer.is_large() {
             let whole = self.buffer.take_large();
             return Ok(whole.map(|large| self.decoder.decode_whole(large.into_bytes())).transpose()?);
+        }
+        if self.buffer.bytes.is_empty() {
+            return Ok(None);
         }
         let frame = self.decoder.decode(&mut self.buffer.bytes)?;
         self.unheard &= frame.is_none();
@@ -204,19 +207,24 @@ struct StreamWriter<W> {
     opening: Bytes,
 }
 
+impl<W: AsyncWrite + Unpin> StreamWriter<W> {
+    fn poll_write_pieces(&mut self, cx: &mut Context<'_>, batch: &Batch) -> Poll<io::Result<usize>> {
+        let mut slices = [io::IoSlice::new(&[]); SLICES];
+        let head = usize::from(!self.opening.is_empty());
+        slices[0] = io::IoSlice::new(&self.opening);
+        let used = head + batch.chunks_vectored(&mut slices[head..]);
+        Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..used])
+    }
+}
+
 impl<W: AsyncWrite + Unpin + Send + 'static> LinkWriter for StreamWriter<W> {
     fn poll_write(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<Result<usize, LinkError>> {
         let before = batch.remaining();
         while batch.has_remaining() {
-            let mut slices = [io::IoSlice::new(&[]); SLICES];
-            let head = usize::from(!self.opening.is_empty());
-            slices[0] = io::IoSlice::new(&self.opening);
-            let used = head + batch.chunks_vectored(&mut slices[head..]);
-            let io = Pin::new(&mut self.io);
-            let written = match &slices[..used] {
-                // One piece goes the shorter way through the system.
-                [one] => io.poll_write(cx, one),
-                several => io.poll_write_vectored(cx, several),
+            let written = match batch.whole() {
+                // One piece goes the shorter way, through the system too.
+                Some(one) if self.opening.is_empty() => Pin::new(&mut self.io).poll_write(cx, one),
+                _ => self.poll_write_pieces(cx, batch),
             };
             let written = match written {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into())),

@@ -128,7 +128,7 @@ impl BareConn {
         let frames = std::iter::from_fn(|| self.batch.next_frame());
         let frames = frames.map(|frame| Frame::from_message(frame, &Limits::default()).expect("whole frames"));
         let frames = frames.filter(|frame| frame.method() != FILLER).collect();
-        conn.outbox.on_written(bytes);
+        conn.outbox.on_written(bytes, &mut self.batch);
         if conn.take_room() {
             self.handler.on_room(&mut Turn::begin(conn, 0));
         }

@@ -149,10 +149,12 @@ impl<R: Handler> Driver<R> {
             Some(at) => self.timers.set(Timer::Handler, at),
             None => self.timers.clear(Timer::Handler),
         }
-        if let Some(begun) = self.rang_at.take() {
+        let rang = self.rang_at.take();
+        if let Some(begun) = rang {
             self.timers.forget_seen(begun);
         }
-        if self.alarm.poll(self.timers.next(), cx).is_ready() {
+        let stands = rang.is_none() && self.alarm.is_set_for(cx);
+        if (self.timers.take_changed() || !stands) && self.alarm.poll(self.timers.next(), cx).is_ready() {
             cx.waker().wake_by_ref();
         }
         Poll::Pending

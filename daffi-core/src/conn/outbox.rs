@@ -5,7 +5,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
 };
 
@@ -65,6 +65,9 @@ pub(crate) struct Outbox {
     waiting: AtomicUsize,
     /// What the account holds for them and for DATA, to be looked at in the same way.
     held: AtomicUsize,
+    /// Something waits that the driver has not taken. Relaxed: whoever queues it asks the driver to
+    /// run behind that, and the wake-up orders them.
+    untaken: AtomicBool,
     room: Notify,
     data_room: Notify,
     account: Arc<Account>,
@@ -101,6 +104,17 @@ impl Queue {
     /// Bytes before a frame that is queued now, but for those of DATA, which lets others pass.
     fn waiting_bytes(&self) -> usize {
         self.batch.remaining() + self.taken
+    }
+
+    fn has_untaken(&self) -> bool {
+        self.batch.has_remaining() || !self.data.is_empty()
+    }
+
+    /// Notes that all is written. Nothing that waits keeps no memory.
+    fn rest(&mut self, batch: &mut Batch) {
+        (self.taken, self.taken_held, self.provoked) = (0, 0, 0);
+        spare::give(&mut self.batch);
+        spare::give(batch);
     }
 
     /// Takes a turn's worth of DATA. Gives whether that of this node's own calls has room again.
@@ -172,6 +186,7 @@ impl Outbox {
             queue: Mutex::default(),
             waiting: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
+            untaken: AtomicBool::new(false),
             room: Notify::new(),
             data_room: Notify::new(),
             account,
@@ -186,6 +201,7 @@ impl Outbox {
     /// the count without it compares it with limits only.
     fn count(&self, queue: &mut Queue) {
         self.waiting.store(queue.waiting_bytes(), Relaxed);
+        self.untaken.store(queue.has_untaken(), Relaxed);
         let held = queue.held_bytes();
         let held = if held < UNCOUNTED { 0 } else { held };
         self.held.store(held, Relaxed);
@@ -407,43 +423,43 @@ impl Outbox {
 
     /// Whether anything waits that the driver has not taken.
     pub(crate) fn is_waiting(&self) -> bool {
-        let queue = self.queue.lock();
-        queue.batch.has_remaining() || !queue.data.is_empty()
+        self.untaken.load(Relaxed)
     }
 
-    /// Exchanges all that waits for an empty batch; keeps no memory when nothing waits. For the
-    /// driver.
-    pub(crate) fn take(&self, batch: &mut Batch) {
+    /// Exchanges all that waits for an empty batch. `false`: nothing waits. For the driver.
+    pub(crate) fn take(&self, batch: &mut Batch) -> bool {
         debug_assert!(!batch.has_remaining(), "the driver takes only when it wrote all");
         let mut queue = self.queue.lock();
         queue.asked = false;
-        if queue.batch.has_remaining() || !queue.data.is_empty() {
-            std::mem::swap(&mut queue.batch, batch);
-            let has_room = !queue.data.is_empty() && queue.take_data(batch);
-            (queue.taken, queue.taken_held) = (batch.remaining(), cost_of(batch));
-            drop(queue);
-            if has_room {
-                self.data_room.notify_one();
-            }
-            return;
+        if !queue.has_untaken() {
+            queue.rest(batch);
+            self.count(&mut queue);
+            return false;
         }
-        (queue.taken, queue.taken_held) = (0, 0);
-        queue.provoked = 0;
-        self.count(&mut queue);
-        let unused = std::mem::take(&mut queue.batch);
+        std::mem::swap(&mut queue.batch, batch);
+        let has_room = !queue.data.is_empty() && queue.take_data(batch);
+        (queue.taken, queue.taken_held) = (batch.remaining(), cost_of(batch));
+        self.untaken.store(!queue.data.is_empty(), Relaxed);
         drop(queue);
-        spare::give(unused);
-        spare::give(std::mem::take(batch));
+        if has_room {
+            self.data_room.notify_one();
+        }
+        true
     }
 
-    /// Notes that `bytes` of what was taken were written. For the driver.
-    pub(crate) fn on_written(&self, bytes: usize) {
+    /// Notes that `bytes` of what was taken were written, of which `batch` is left. Gives whether
+    /// nothing waits any more. For the driver.
+    pub(crate) fn on_written(&self, bytes: usize, batch: &mut Batch) -> bool {
         let mut queue = self.queue.lock();
         queue.stuck = false;
         queue.taken = queue.taken.saturating_sub(bytes);
         queue.taken_held = if queue.taken == 0 { 0 } else { queue.taken_held.saturating_sub(bytes) };
         queue.provoked = queue.provoked.saturating_sub(bytes);
         queue.written += bytes as u64;
+        let is_all = !batch.has_remaining() && !queue.has_untaken();
+        if is_all {
+            queue.rest(batch);
+        }
         self.count(&mut queue);
         let written = queue.written;
         let mut receipts = Vec::new();
@@ -458,6 +474,7 @@ impl Outbox {
         if freed {
             self.room.notify_waiters();
         }
+        is_all
     }
 
     /// Notes that the peer takes nothing now of `batch`, which was taken, nor of what waits behind
@@ -470,7 +487,7 @@ impl Outbox {
             if waits.has_remaining() {
                 waits.compact();
             } else {
-                spare::give(std::mem::take(waits));
+                spare::give(waits);
             }
         }
         queue.data.compact();

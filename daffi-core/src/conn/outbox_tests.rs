@@ -14,10 +14,16 @@ fn push(outbox: &Outbox, class: Class, bytes: usize) -> bool {
 /// The peer takes all.
 fn write(outbox: &Outbox) {
     let mut batch = Batch::new();
-    outbox.take(&mut batch);
-    outbox.on_written(batch.remaining());
-    batch.advance(batch.remaining());
-    outbox.take(&mut batch);
+    while outbox.take(&mut batch) {
+        let _is_all = write_some(outbox, &mut batch, usize::MAX);
+    }
+}
+
+/// It takes so many bytes of what was taken for it. Gives whether nothing waits any more.
+fn write_some(outbox: &Outbox, batch: &mut Batch, most: usize) -> bool {
+    let bytes = batch.remaining().min(most);
+    batch.advance(bytes);
+    outbox.on_written(bytes, batch)
 }
 
 #[test]
@@ -99,14 +105,8 @@ fn what_a_peer_does_not_take_keeps_no_read_buffer_and_is_counted_as_it_is_held()
     assert_eq!(outbox.account.held_bytes(), held);
     assert!(held < 2 * (3 * 40_000 + 10_000 * (17 + FRAME_COST)), "{held}");
     // It goes on.
-    let all = batch.remaining();
-    batch.advance(all);
-    outbox.on_written(all);
-    outbox.take(&mut batch);
-    let all = batch.remaining();
-    batch.advance(all);
-    outbox.on_written(all);
-    outbox.take(&mut batch);
+    assert!(!write_some(&outbox, &mut batch, usize::MAX) && outbox.take(&mut batch));
+    assert!(write_some(&outbox, &mut batch, usize::MAX) && !outbox.is_waiting());
     assert_eq!((outbox.bytes(), outbox.account.held_bytes(), outbox.account.budget().used_bytes()), (0, 0, 0));
 }
 
@@ -127,12 +127,10 @@ fn other_frames_pass_between_parts_of_much_data() {
         let of_turn = batch.remaining() - 3;
         assert!(of_turn < DATA_TURN + part.len(), "{of_turn} bytes stand before the next small frame");
         (turns, data) = (turns + 1, data + of_turn);
-        outbox.on_written(batch.remaining());
-        batch.advance(batch.remaining());
+        let _is_all = write_some(&outbox, &mut batch, usize::MAX);
         outbox.take(&mut batch);
-        outbox.on_written(batch.remaining());
         data += batch.remaining();
-        batch.advance(batch.remaining());
+        let _is_all = write_some(&outbox, &mut batch, usize::MAX);
     }
     assert_eq!(data, 40 * part.len());
     assert!(turns > 1);
@@ -148,11 +146,9 @@ fn what_the_peer_provoked_is_forgotten_as_it_is_taken() {
     assert_eq!(outbox.provoked_bytes(), 1000 * (1000 + FRAME_COST));
     let mut batch = Batch::new();
     outbox.take(&mut batch);
-    outbox.on_written(400_000);
+    assert!(!write_some(&outbox, &mut batch, 400_000));
     assert_eq!(outbox.provoked_bytes(), 600_000 + 1000 * FRAME_COST);
-    batch.advance(batch.remaining());
-    outbox.on_written(600_000);
-    outbox.take(&mut batch);
+    assert!(write_some(&outbox, &mut batch, 600_000));
     assert_eq!(outbox.provoked_bytes(), 0);
 }
 

@@ -102,9 +102,14 @@ impl<R: Handler> Driver<R> {
             self.conn.signs.note_holding_back();
             return Poll::Pending;
         };
+        let hold = match self.read_first(cx, &mut work) {
+            Ok(Some(hold)) => hold,
+            Ok(None) => return Poll::Ready(Ok(())),
+            Err(reason) => return Poll::Ready(Err(reason)),
+        };
         let mut turn = Turn::begin(&self.conn, self.read.suspect);
         turn.know_time(work.since());
-        let read = self.read_frames(cx, &mut turn, &mut work);
+        let read = self.read_frames(cx, &mut turn, &mut work, hold);
         self.count_unfinished(0);
         turn.clock.interrupt();
         self.read.suspect = turn.clock.suspect();
@@ -112,10 +117,30 @@ impl<R: Handler> Driver<R> {
         Poll::Ready(read)
     }
 
+    /// Looks whether anything has come, before there is a turn for it: most drivers run because
+    /// somebody queued something for their peer. `None`: nothing has; otherwise how the peer is
+    /// held back.
+    fn read_first(&mut self, cx: &mut Context<'_>, work: &mut Work) -> Result<Option<Hold>, Disconnected> {
+        if self.read.reader.buffered_bytes() > 0 || self.read.ended || self.conn.is_ending() {
+            return self.hold(None).map(Some);
+        }
+        let hold = self.make_room()?;
+        if hold != Hold::Stop && self.fill(cx, hold, work)?.is_pending() {
+            self.pace.note(work, 0, false);
+            return Ok(None);
+        }
+        Ok(Some(hold))
+    }
+
     /// Reads and handles frames, as far as limits allow.
-    fn read_frames(&mut self, cx: &mut Context<'_>, turn: &mut Turn, work: &mut Work) -> Result<(), Disconnected> {
+    fn read_frames(
+        &mut self,
+        cx: &mut Context<'_>,
+        turn: &mut Turn,
+        work: &mut Work,
+        mut hold: Hold,
+    ) -> Result<(), Disconnected> {
         let queued = self.conn.outbox.bytes() + QUEUED_PER_TURN;
-        let mut hold = self.hold(None)?;
         while !self.read.ended && hold != Hold::Stop && !self.conn.is_ending() {
             let looks = work.wants_look();
             if work.is_enough() || self.conn.outbox.bytes() >= queued {
@@ -252,6 +277,12 @@ impl<R: Handler> Driver<R> {
 
     /// Takes what the next read may hold from the budget, as far as this peer is not held back.
     fn make_room(&mut self) -> Result<Hold, Disconnected> {
+        if self.holds_nothing() {
+            // The usual case between two frames.
+            (self.read.room, self.read.pot) = (self.conn.inbound.account().share_after(0), Pot::Share);
+            self.read.is_short = false;
+            return Ok(Hold::Read);
+        }
         let mut growth = self.growth(READ_LIMIT);
         let inbound = &self.conn.inbound;
         let unfinished = self.memory_of_unfinished(growth);
@@ -267,6 +298,17 @@ impl<R: Handler> Driver<R> {
         let hold = self.hold(Some(growth))?;
         self.count_unfinished(if hold == Hold::Starve { 0 } else { growth });
         Ok(hold)
+    }
+
+    /// Whether nothing is held of this peer, nor for it, that a limit is there for.
+    fn holds_nothing(&self) -> bool {
+        let (inbound, outbox) = (&self.conn.inbound, &self.conn.outbox);
+        inbound.bytes() == 0
+            && outbox.bytes() <= outbox.account().own()
+            && self.read.place.is_none()
+            && self.read.unfinished.bytes() == 0
+            && self.read.reader.buffered_bytes() == 0
+            && self.memory_of_unfinished(0) == 0
     }
 
     /// What one read may bring while memory is short.

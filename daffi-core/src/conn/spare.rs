@@ -25,10 +25,12 @@ pub(super) fn take() -> Batch {
 }
 
 /// Keeps the memory of an empty batch.
-pub(super) fn give(batch: Batch) {
+pub(super) fn give(batch: &mut Batch) {
+    debug_assert!(batch.frames() == 0, "only an empty batch is spare");
     if !batch.has_room() {
         return;
     }
+    let batch = std::mem::take(batch);
     let _gone = SPARE.try_with(|spare| {
         let mut spare = spare.borrow_mut();
         if spare.len() < KEPT {
@@ -56,7 +58,7 @@ mod tests {
 
     #[test]
     fn what_a_thread_has_too_many_of_serves_others() {
-        thread::spawn(|| (0..100).for_each(|_| give(used_batch()))).join().unwrap();
+        thread::spawn(|| (0..100).for_each(|_| give(&mut used_batch()))).join().unwrap();
         assert_eq!(SPARE.with(|spare| spare.borrow().len()), 0, "none of this thread's own");
         assert!(take().has_room() && OF_ALL.lock().len() <= KEPT);
     }

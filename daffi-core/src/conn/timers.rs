@@ -47,29 +47,37 @@ impl Timer {
 
 /// Deadlines by what they are for.
 #[derive(Debug, Default)]
-pub(super) struct Timers([Option<Instant>; Timer::COUNT]);
+pub(super) struct Timers {
+    all: [Option<Instant>; Timer::COUNT],
+    /// One was set or cleared since the earliest was asked for.
+    changed: bool,
+}
 
 impl Timers {
-    pub(super) const fn set(&mut self, timer: Timer, at: Instant) {
-        self.0[timer as usize] = Some(at);
+    pub(super) fn set(&mut self, timer: Timer, at: Instant) {
+        self.changed |= self.all[timer as usize] != Some(at);
+        self.all[timer as usize] = Some(at);
     }
 
     pub(super) const fn clear(&mut self, timer: Timer) {
-        self.0[timer as usize] = None;
+        if self.is_set(timer) {
+            self.all[timer as usize] = None;
+            self.changed = true;
+        }
     }
 
     pub(super) const fn is_set(&self, timer: Timer) -> bool {
-        self.0[timer as usize].is_some()
+        self.all[timer as usize].is_some()
     }
 
     /// When it comes, if it is set.
     pub(super) const fn at(&self, timer: Timer) -> Option<Instant> {
-        self.0[timer as usize]
+        self.all[timer as usize]
     }
 
     /// Whether it was set and its time has come; then it is cleared.
     pub(super) fn is_due(&mut self, timer: Timer, now: Instant) -> bool {
-        let due = self.0[timer as usize].is_some_and(|at| at <= now);
+        let due = self.all[timer as usize].is_some_and(|at| at <= now);
         if due {
             self.clear(timer);
         }
@@ -87,7 +95,12 @@ impl Timers {
 
     /// The earliest deadline.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.0.iter().flatten().min().copied()
+        self.all.iter().flatten().min().copied()
+    }
+
+    /// Whether it may be another than when this was asked last.
+    pub(super) const fn take_changed(&mut self) -> bool {
+        std::mem::replace(&mut self.changed, false)
     }
 }
 
@@ -105,13 +118,19 @@ impl Alarm {
         self.sleep.as_ref().is_some_and(|sleep| sleep.is_elapsed())
     }
 
+    /// Whether it is this task that it wakes.
+    pub(super) fn is_set_for(&self, cx: &Context<'_>) -> bool {
+        self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+    }
+
     /// Asks to be woken at `next`, or earlier; `Ready` says that it is time already.
     pub(super) fn poll(&mut self, next: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(next) = next.map(tokio::time::Instant::from_std) else { return Poll::Pending };
+        let is_set_for_task = self.is_set_for(cx);
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(next)));
         if sleep.deadline() > next || sleep.is_elapsed() {
             sleep.as_mut().reset(next);
-        } else if self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        } else if is_set_for_task {
             return Poll::Pending;
         }
         self.waker = Some(cx.waker().clone());

@@ -157,17 +157,16 @@ impl Turn {
             return;
         }
         let voice = self.voice.as_ref().map(|voice| voice.hold());
-        for Lot { conn, mut batch, provoked } in self.lots.drain(..) {
+        for Lot { conn, batch, provoked } in &mut self.lots {
             if let Some(voice) = &voice
                 && conn.level().at_least(Level::FOUR)
             {
-                voice.sift(&mut batch);
+                voice.sift(batch);
             }
             lanes::note_exchange(conn.seat, batch.frames());
-            let queued =
-                if batch.has_remaining() { conn.outbox.append(&mut batch, provoked) } else { Ok(Queued::Asked) };
+            let queued = if batch.has_remaining() { conn.outbox.append(batch, *provoked) } else { Ok(Queued::Asked) };
             if queued.is_err() {
-                self.lost.push((conn.id, std::mem::take(&mut batch)));
+                self.lost.push((conn.id, std::mem::take(batch)));
             }
             conn.keep_promise();
             if conn.id != self.own {
@@ -180,6 +179,7 @@ impl Turn {
             }
             spare::give(batch);
         }
+        self.lots.clear();
     }
 
     /// What could not be queued, by the connection that had ended.

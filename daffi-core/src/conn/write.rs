@@ -82,21 +82,21 @@ impl<R: Handler> Driver<R> {
         if self.shutdown != Shutdown::No {
             return Ok(!side.batch.has_remaining());
         }
+        if !side.batch.has_remaining() && !side.unflushed && !self.conn.outbox.is_waiting() {
+            return Ok(true);
+        }
         if queued_before && !side.batch.has_remaining() && side.company.is_awaited(self.conn.outbox.bytes()) {
             cx.waker().wake_by_ref();
             return Ok(false);
         }
         loop {
-            if !side.batch.has_remaining() {
-                self.conn.outbox.take(&mut side.batch);
-                if !side.batch.has_remaining() {
-                    break;
-                }
+            if !side.batch.has_remaining() && !self.conn.outbox.take(&mut side.batch) {
+                break;
             }
             match side.writer.poll_write(cx, &mut side.batch) {
                 Poll::Ready(written) => {
                     let written = written?;
-                    self.conn.outbox.on_written(written);
+                    let is_all = self.conn.outbox.on_written(written, &mut side.batch);
                     side.watch.moves(written);
                     side.unflushed = true;
                     side.wrote = true;
@@ -104,6 +104,9 @@ impl<R: Handler> Driver<R> {
                         // The kernel at the other end takes what fits; only its process makes room
                         // for more.
                         self.conn.signs.note_life();
+                    }
+                    if is_all {
+                        break;
                     }
                 }
                 Poll::Pending => return self.stalls().map(|()| false),

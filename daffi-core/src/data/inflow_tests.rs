@@ -46,7 +46,7 @@ fn take_unwritten(conn: &Conn) -> Vec<CallCredit> {
         let frame = Frame::from_message(batch.next_frame().unwrap(), &Limits::default()).unwrap();
         grants.push(CallCredit::read(&frame).unwrap());
     }
-    conn.outbox.on_written(bytes);
+    conn.outbox.on_written(bytes, &mut batch);
     grants
 }
 

@@ -119,7 +119,7 @@ impl BareMember {
         self.conn.outbox.take(&mut self.batch);
         let (frames, bytes) = (self.batch.frames(), self.batch.remaining());
         self.batch.advance(bytes);
-        self.conn.outbox.on_written(bytes);
+        self.conn.outbox.on_written(bytes, &mut self.batch);
         self.note_room();
         frames
     }
@@ -150,7 +150,7 @@ impl BareMember {
         let frames = std::iter::from_fn(|| self.batch.next_frame()).take(most);
         let frames = frames.map(|frame| Frame::from_message(frame, &daffi_wire::Limits::default()));
         let frames = frames.collect::<Result<_, _>>().expect("a Router sends whole frames");
-        self.conn.outbox.on_written(before - self.batch.remaining());
+        self.conn.outbox.on_written(before - self.batch.remaining(), &mut self.batch);
         frames
     }
 

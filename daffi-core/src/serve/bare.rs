@@ -249,7 +249,7 @@ impl BareCaller {
         let frames = std::iter::from_fn(|| self.batch.next_frame());
         let frames = frames.map(|frame| Frame::from_message(frame, &Limits::default()).expect("whole frames"));
         let frames = frames.filter(|frame| frame.method() != FILLER).collect();
-        self.conn.outbox.on_written(bytes);
+        self.conn.outbox.on_written(bytes, &mut self.batch);
         frames
     }
 
