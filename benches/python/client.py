@@ -1,4 +1,7 @@
-"""The calling end in daffi 3.0.1: works for as many milliseconds as each line of standard input says."""
+"""The calling end in daffi 3.0.1: works for as many milliseconds as each line of standard input says.
+
+`client.py HOST PORT FORMAT [NAME [RECEIVER]]`
+"""
 
 import json
 import sys
@@ -7,8 +10,9 @@ import time
 from daffi import Client, SerdeFormat
 
 host, port, format = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-client = Client(app_name="python", host=host, port=port)
-rpc = client.connect().rpc(timeout=5, serde=getattr(SerdeFormat, format))
+name, receiver = (sys.argv[4:] + ["python", None][len(sys.argv[4:]) :])[:2]
+client = Client(app_name=name, host=host, port=port)
+rpc = client.connect().rpc(timeout=5, serde=getattr(SerdeFormat, format), receiver=receiver)
 payload = b"\7" * 32
 
 

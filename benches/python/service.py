@@ -1,4 +1,4 @@
-"""What is called in daffi 3.0.1: `server`, or `router` and `worker HOST:PORT`."""
+"""What is called in daffi 3.0.1: `server`, or `router` and `worker HOST:PORT [NAME]`."""
 
 import socket
 import sys
@@ -19,7 +19,7 @@ def add(a, b):
 role, at = sys.argv[1], sys.argv[2:]
 if role == "worker":
     host, port = at[0].split(":")
-    node = Client(app_name="worker", host=host, port=int(port))
+    node = Client(app_name=at[1] if at[1:] else "worker", host=host, port=int(port))
     node.connect()
     print(role, flush=True)
 else:
