@@ -18,6 +18,7 @@ use super::{
         farewells::Farewells,
         later::Later,
         member_calls::{CompletedCall, LostCalls, MemberCalls},
+        owed::Owed,
         streams::{NoStreamRoom, RoutedStreams, key},
         unanswered::CallLimit,
         uploads::{Upload, UploadPart},
@@ -36,7 +37,7 @@ use crate::{
     conn::{Closed, Conn, Voice},
     data::Gathering,
     keyed::Names,
-    session::{AskedPeer, CallNote, CreditPool, IDS, OpenCalls, Unanswered},
+    session::{AskedPeer, CallNote, CreditPool, IDS, OpenCalls, OwedWords, Unanswered},
 };
 
 /// A member: its connection, what it exposes and the calls it made.
@@ -64,6 +65,8 @@ pub(super) struct Peer {
     pub(super) voice: Arc<Voice>,
     /// How often it was told that a caller left.
     pub(super) farewells: Farewells,
+    /// What it has still to say about calls that were forgotten.
+    pub(super) owed: Owed,
     /// Those who called this member or sent to it, as long as it has not left.
     callers: Mutex<Option<Senders>>,
     /// What all senders together may have outstanding with it, as far as the Router has to say that
@@ -109,6 +112,7 @@ impl Peer {
             calls: Mutex::default(),
             voice: Arc::default(),
             farewells: Farewells::default(),
+            owed: Owed::default(),
             callers: Mutex::new(Some(Senders::default())),
             heard: Heard::default(),
             unheard: Mutex::default(),
@@ -153,7 +157,7 @@ impl Peer {
 
     /// Whether a call could go to it at once, as far as is known.
     pub(super) fn takes_calls(&self) -> bool {
-        !self.conn.outbox.is_full() && !self.conn.is_stopped() && !self.conn.is_ending()
+        !self.conn.outbox.is_full() && !self.conn.is_stopped() && !self.conn.is_ending() && !self.owed.is_any()
     }
 
     pub(super) fn is_level_four(&self) -> bool {
@@ -272,6 +276,9 @@ impl Peer {
         note: CallNote,
         limit: Option<&CallLimit>,
     ) -> Result<(CallId, usize), String> {
+        if receiver.owed.is_any() {
+            return Err(receiver.owed.refusal(&receiver.name));
+        }
         let account = self.conn.inbound.account();
         self.with_calls(|all| {
             let calls = all.open();
@@ -395,15 +402,34 @@ impl Peer {
         self.with_calls(|calls| calls.end_upload(id, body))
     }
 
-    /// What `receiver` sent of an answer for which nobody waits has come to its end.
-    pub(super) fn end_unawaited(&self, number: CallId, receiver: u64) {
-        self.with_calls(|calls| calls.open_mut().end_unawaited(number, receiver));
+    /// What `receiver` sent of an answer for which nobody waits has come to its end. `false`: there
+    /// is no such call.
+    pub(super) fn end_unawaited(&self, number: CallId, receiver: u64) -> bool {
+        self.with_calls(|calls| calls.open_mut().end_unawaited(number, receiver))
+    }
+
+    /// Whether `receiver` may still answer a call of this member under this number.
+    pub(super) fn is_open_at(&self, number: CallId, receiver: u64) -> bool {
+        self.calls.lock().calls.open().is_open_at(number, receiver)
     }
 
     /// `receiver` has said all that it will about the calls of which it was told so that their
-    /// caller left.
-    pub(super) fn end_told(&self, number: u32, receiver: u64) {
-        self.with_calls(|calls| calls.open_mut().end_told(receiver, number));
+    /// caller left. `false`: it was told of none here.
+    pub(super) fn end_told(&self, number: u32, receiver: u64) -> bool {
+        self.with_calls(|calls| calls.open_mut().end_told(receiver, number))
+    }
+
+    /// Whether an answer of this member under that number is about a call that was forgotten, if
+    /// nothing is known of it elsewhere. One of level 4 says so otherwise.
+    #[cold]
+    pub(super) fn owes_answer(&self, caller: &Self, number: CallId) -> bool {
+        !self.is_level_four() && !caller.is_open_at(number, self.id())
+    }
+
+    /// Calls were forgotten about which this member has still so much to say.
+    pub(super) fn owe(&self, OwedWords { answers, farewells }: OwedWords) {
+        let words = if self.is_level_four() { farewells } else { answers };
+        self.owed.add(words, &self.name);
     }
 
     /// Does something to those calls of this member of which a part passes in DATA.

@@ -46,7 +46,7 @@ pub(crate) use self::{
     hub::Hub,
     in_flight::{Completed, IDS, InFlight, Outcome},
     membership::{Joined, Membership, Updated},
-    open_calls::OpenCalls,
+    open_calls::{OpenCalls, OwedWords},
     policy::{Access, Action, Denied, ShownToken},
     pulse::{Beat, ENDED, Pulse},
     says::Says,

@@ -4,6 +4,7 @@ mod held;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
+    ops::AddAssign,
     time::Instant,
 };
 
@@ -77,6 +78,22 @@ struct OpenCall {
     note: CallNote,
     /// Until it is answered, or its caller left.
     load: Option<LoadMark>,
+}
+
+/// What a receiver has still to say about calls whose caller left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OwedWords {
+    /// Answers to calls of which it was not told that their caller left.
+    pub(crate) answers: usize,
+    /// Numbers by which it was told that of the others: it says each of them back once.
+    pub(crate) farewells: usize,
+}
+
+impl AddAssign for OwedWords {
+    fn add_assign(&mut self, more: Self) {
+        self.answers += more.answers;
+        self.farewells += more.farewells;
+    }
 }
 
 impl OpenCalls {
@@ -230,11 +247,30 @@ impl OpenCalls {
         slot.caller.map(|id| (CallId(id), !slot.cancelled))
     }
 
-    /// The answer of `receiver` to a call for which nobody waits has come to its end.
-    pub(crate) fn end_unawaited(&mut self, number: CallId, receiver: u64) {
-        if self.calls.get(&number.0).is_some_and(|slot| slot.receiver == receiver && slot.caller.is_none()) {
+    /// The answer of `receiver` to a call for which nobody waits has come to its end. `false`:
+    /// there is no such call.
+    pub(crate) fn end_unawaited(&mut self, number: CallId, receiver: u64) -> bool {
+        let rests = self.calls.get(&number.0).is_some_and(|slot| slot.receiver == receiver && slot.caller.is_none());
+        if rests {
             self.complete(number, receiver);
         }
+        rests
+    }
+
+    /// Whether `receiver` may still answer a call that it knows under this number.
+    pub(crate) fn is_open_at(&self, number: CallId, receiver: u64) -> bool {
+        self.calls.get(&number.0).is_some_and(|slot| slot.receiver == receiver)
+    }
+
+    /// What `receiver` has still to say before it has said all about these calls.
+    pub(crate) fn owed_by(&self, receiver: u64) -> OwedWords {
+        let held = self.held.get(&receiver);
+        held.map(|held| OwedWords { answers: held.untold(), farewells: held.told_lists() }).unwrap_or_default()
+    }
+
+    /// Gives up what room is not used, for what [`close`](Self::close) gave.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.calls.shrink_to_fit();
     }
 
     /// Ends the calls to a receiver that left, and gives their callers' numbers.
@@ -300,11 +336,11 @@ impl OpenCalls {
     }
 
     /// What `receiver` had to say is said about the calls of which it was told by this number:
-    /// theirs are free. Nothing is done where it was not told, or has said so before.
-    pub(crate) fn end_told(&mut self, receiver: u64, number: u32) {
-        let Entry::Occupied(mut held) = self.held.entry(receiver) else { return };
+    /// theirs are free. `false`: it was not told of any here, or has said so before.
+    pub(crate) fn end_told(&mut self, receiver: u64, number: u32) -> bool {
+        let Entry::Occupied(mut held) = self.held.entry(receiver) else { return false };
         let told = change_counted(&mut self.listed, held.get_mut(), |held| held.take_told(number));
-        let Some(numbers) = told else { return };
+        let Some(numbers) = told else { return false };
         for open in numbers {
             self.calls.remove(&open);
         }
@@ -312,6 +348,7 @@ impl OpenCalls {
             self.listed -= held.remove().held_bytes();
         }
         self.shrink();
+        true
     }
 
     /// One busy moment must not stay with the connection for its life.

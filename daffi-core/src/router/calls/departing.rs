@@ -6,13 +6,13 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use daffi_wire::{CallerLeft, Frame};
+use daffi_wire::{CallerLeft, Frame, Shown};
 
 use super::forward::Forwarder;
 use crate::{
     conn::Class,
     error::Disconnected,
-    router::{Peer, RouterShared, flow::sender::Sender},
+    router::{Peer, RouterShared, flow::sender::Sender, waiting::ready::Sign},
     session::OpenCalls,
 };
 
@@ -60,7 +60,12 @@ impl RouterShared {
     /// next.
     pub(crate) fn keep_calls(&self, gone: &Peer, calls: OpenCalls) {
         let receivers: Vec<_> = calls.receivers().collect();
-        self.absent.lock().keep(&gone.name, calls);
+        self.absent.lock().keep(&gone.name, calls, |receiver, words| {
+            // Under the lock: whoever bears the name next sees it before its first call.
+            if let Some(receiver) = self.exposers.member(receiver) {
+                receiver.owe(words);
+            }
+        });
         // One that leaves at the same time has looked for what it may still answer before this was
         // kept, or does so behind this. It is withdrawn before it looks.
         for receiver in receivers.into_iter().filter(|receiver| self.exposers.member(*receiver).is_none()) {
@@ -86,9 +91,18 @@ impl RouterShared {
     fn end_told(&self, caller: &str, number: u32, receiver: &Peer) {
         // Calls pass on under this lock.
         let _members = self.members.lock();
-        self.absent.lock().end_told(caller, number, receiver.id());
-        if let Some(next) = self.table.load().get(caller) {
-            next.peer.end_told(number, receiver.id());
+        let were_kept = self.absent.lock().end_told(caller, number, receiver.id())
+            || (self.table.load().get(caller)).is_some_and(|next| next.peer.end_told(number, receiver.id()));
+        if !were_kept {
+            self.take_owed(receiver);
+        }
+    }
+
+    /// `receiver` has said a word about calls that are forgotten.
+    pub(crate) fn take_owed(&self, receiver: &Peer) {
+        if receiver.owed.take_word() {
+            tracing::info!(receiver = %Shown::new(&receiver.name), "it has answered what was forgotten, and gets calls again");
+            self.waiting.note(|| Sign::TakesMore(receiver.id()));
         }
     }
 }

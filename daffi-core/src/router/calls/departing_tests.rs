@@ -1,9 +1,13 @@
 //! Callers that leave, and those who have calls of theirs, which leave at the same time.
 
-use daffi_wire::{CallId, Credit, FlowId, FormatId, Header, Kind, Limits};
+use bytes::Bytes;
+use daffi_wire::{CallId, Credit, Data, DataEnd, FIRST_CALL_WINDOW, FlowId, FormatId, Header, Kind, Level, Limits};
 
 use super::*;
-use crate::router::bare::{BareMember, BareRouter};
+use crate::{
+    config::NodeConfig,
+    router::bare::{BareMember, BareRouter},
+};
 
 fn frame(header: Header, names: [&str; 3], payload: &[u8]) -> Frame {
     Frame::new(header, names[0], names[1], names[2], payload, &Limits::default()).unwrap()
@@ -143,4 +147,81 @@ async fn nothing_of_a_caller_goes_behind_the_word_that_it_has_left() {
     }
     worker.leave();
     assert_eq!(router.holds(), (0, 0, 0));
+}
+
+fn call(id: u16, from: &str, to: &str) -> Frame {
+    frame(Header::new(Kind::Request, CallId(id), FormatId::OPAQUE, false, true), [from, to, "f"], b"")
+}
+
+fn answer(id: u16, to: &str) -> Frame {
+    frame(Header::new(Kind::Response, CallId(id), FormatId::OPAQUE, false, false), ["w", to, "f"], b"")
+}
+
+fn result(id: u16, to: &str, end: DataEnd) -> Frame {
+    let bytes = Bytes::from_static(&[7; FIRST_CALL_WINDOW as usize - 1000]);
+    let data = Data { id: CallId(id), from_caller: false, end, packed: false, bytes };
+    data.frame("w", to, &Limits::default()).unwrap()
+}
+
+/// Those who left fill what is kept for them, of which there is little. A worker that has not
+/// answered them hears of no new call, of which an old answer could be, until it has.
+#[tokio::test]
+async fn no_number_is_given_again_of_which_its_receiver_may_still_speak() {
+    for level in [Level::FOUR, Level::THREE] {
+        let config = NodeConfig { share: 1.0 / 32.0, ..NodeConfig::server().budget_bytes(8 << 20).max_connections(20) };
+        let router = BareRouter::with_config(&format!("mem://bare-departing-forgotten-{level:?}"), config);
+        let mut worker = router.join_of("w", level);
+        let (mut came, mut names) = (Vec::new(), Vec::new());
+        while !worker.peer().owed.is_any() {
+            let name = if names.is_empty() { "c".to_owned() } else { format!("{:0250}", names.len()) };
+            let mut leaving = router.join(&name);
+            leaving.handle(call(7, &name, "w")).unwrap();
+            came.extend(worker.take_frames());
+            leaving.leave();
+            came.extend(worker.take_frames());
+            names.push(name);
+        }
+        let (mut next, mut other) = (router.join("c"), router.join("other"));
+        let requests = |frames: &[Frame]| frames.iter().filter(|frame| frame.kind() == Kind::Request).count();
+        assert_eq!(requests(&came), names.len());
+        next.take_all();
+        next.handle(call(7, "c", "w")).unwrap();
+        assert_eq!(requests(&worker.take_frames()), 0, "{level:?}");
+        let refused: Vec<_> = next.take_frames().into_iter().filter(|frame| frame.kind() == Kind::Error).collect();
+        assert!(matches!(&refused[..], [error] if error.header().id() == CallId(7)), "{refused:?}");
+        next.handle(call(7, "c", "other")).unwrap();
+        assert_eq!(requests(&other.take_frames()), 1, "nobody else stands apart");
+        // Which the Router chooses.
+        for id in 10..40 {
+            next.handle(call(id, "c", "")).unwrap();
+        }
+        assert_eq!(requests(&worker.take_frames()), 0);
+        // What an honest worker may say of the first call.
+        next.take_all();
+        if level == Level::FOUR {
+            for end in [DataEnd::Item, DataEnd::Item, DataEnd::Direction] {
+                worker.handle(result(7, "c", end)).unwrap();
+            }
+            let told = came.iter().filter(|frame| frame.kind() == Kind::Cancel);
+            let numbers: Vec<_> = told.map(|frame| (frame.transmitter(), CallerLeft::read(frame).unwrap())).collect();
+            assert_eq!(numbers.len(), names.len());
+            for (caller, told) in numbers {
+                assert!(worker.peer().owed.is_any());
+                let Some(CallerLeft::Told(number)) = told else { panic!("{told:?}") };
+                worker.handle(CallerLeft::Answered(number).frame("w", caller, &Limits::default()).unwrap()).unwrap();
+            }
+        } else {
+            for name in &names {
+                assert!(worker.peer().owed.is_any());
+                worker.handle(answer(7, name)).unwrap();
+            }
+        }
+        let late = next.take_frames().into_iter().filter(|frame| frame.is_from("w")).count();
+        assert_eq!((late, worker.peer().owed.is_any()), (0, false));
+        next.handle(call(8, "c", "w")).unwrap();
+        let passed = worker.take_frames();
+        assert_eq!(requests(&passed), 1, "it has said all, and gets calls again");
+        [next, worker, other].into_iter().for_each(BareMember::leave);
+        assert_eq!(router.holds(), (0, 0, 0));
+    }
 }

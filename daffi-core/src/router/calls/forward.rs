@@ -239,6 +239,7 @@ impl Forwarder {
                     // for promises.
                     turn.promise(&caller.conn);
                     let is_as_it_is = frame.kind() == Kind::Response && !frame.header().has_extensions();
+                    let is_owed = me.owed.is_any() && me.owes_answer(caller, number);
                     if let Some(CompletedCall { id, note, streamed }) = caller.complete_call(number, me.id()) {
                         if let Some(note) = note {
                             caller.asking.note_answer();
@@ -261,9 +262,15 @@ impl Forwarder {
                         };
                     }
                     // Of a call that was given up.
-                    shared.end_unawaited(caller, number, me);
+                    if !shared.end_unawaited(caller, number, me) && is_owed {
+                        shared.take_owed(me);
+                    }
                 }
-                Err(()) => shared.complete_absent(frame.receiver(), number, me),
+                Err(()) => {
+                    if !shared.complete_absent(frame.receiver(), number, me) && !me.is_level_four() {
+                        shared.take_owed(me);
+                    }
+                }
             }
         }
         shared.note_dropped_reply(me, frame);

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     conn::{Class, DataFrom, Turn, nanos},
     data::{CallEnd, Grants},
-    error::{Disconnected, ProtocolError},
+    error::Disconnected,
     refusal::Refusal,
     router::{Peer, stats::counted::now},
 };
@@ -124,11 +124,7 @@ impl Forwarder {
             false => me.conn.outbox.unwritten_cost(key(caller.id(), credit.id(), true)),
         };
         let pass = |to| Some(Grants::new(self.grants_to(caller, to, false), None));
-        match caller.with_streams(|streams| streams.grant_items(credit, me.id(), unwritten, pass)) {
-            // It may be about a call of a caller that left and was forgotten, which had the number.
-            Err(ProtocolError::UntrueGrant { .. }) if self.shared.absent.lock().has_forgotten() => Ok(false),
-            granted => Ok(granted?),
-        }
+        Ok(caller.with_streams(|streams| streams.grant_items(credit, me.id(), unwritten, pass))?)
     }
 
     /// What this member grants `to` send of a call.

@@ -4,10 +4,7 @@ use bytes::{Bytes, BytesMut};
 use daffi_wire::{DataEnd, Extensions, FIRST_CALL_WINDOW, FormatId, FrameWriter, Header, Limits, StreamFlags};
 
 use super::*;
-use crate::{
-    config::NodeConfig,
-    router::bare::{BareMember, BareRouter},
-};
+use crate::router::bare::{BareMember, BareRouter};
 
 const NUMBER: CallId = CallId(7);
 
@@ -76,44 +73,5 @@ async fn one_grant_of_a_call_waits_and_the_next_says_all() {
         caller.leave();
         worker.leave();
         assert_eq!(router.holds(), (0, 0, 0));
-    }
-}
-
-/// So small a part of the budget is for each that what many left is forgotten.
-#[tokio::test]
-async fn a_grant_about_a_call_that_was_forgotten_ends_nobody() {
-    let config = NodeConfig { share: 1.0 / 32.0, ..NodeConfig::server().budget_bytes(4 << 20).max_connections(20) };
-    for is_forgotten in [true, false] {
-        let router = BareRouter::with_config(&format!("mem://bare-forgotten-{is_forgotten}"), config.clone());
-        let mut worker = router.join("w");
-        let follow = StreamFlags { items_follow: true, takes_results: false };
-        let bytes = Bytes::from_static(&[7; FIRST_CALL_WINDOW as usize / 2]);
-        let item = Data { id: NUMBER, from_caller: true, end: DataEnd::Item, packed: false, bytes };
-        let mut leaving = router.join("c");
-        leaving.handle(begins(Kind::Request, ["c", "w", "f"], follow)).unwrap();
-        leaving.handle(item.frame("c", "w", &Limits::default()).unwrap()).unwrap();
-        worker.take_all();
-        leaving.leave();
-        for n in 0..if is_forgotten { 200 } else { 0 } {
-            let name = format!("{n:0200}");
-            let mut leaving = router.join(&name);
-            leaving.handle(begins(Kind::Request, [&name, "w", "f"], follow)).unwrap();
-            leaving.leave();
-            worker.take_all();
-        }
-        assert_eq!(router.shared().absent.lock().has_forgotten(), is_forgotten);
-        let mut next = router.join("c");
-        next.handle(begins(Kind::Request, ["c", "w", "f"], follow)).unwrap();
-        let frames = worker.take_frames();
-        let call = frames.iter().rfind(|frame| frame.kind() == Kind::Request).unwrap();
-        assert_eq!(call.header().id() == NUMBER, is_forgotten, "no call goes by a number that is in use");
-        // What came of the call before, as its receiver says when it has not heard that the caller
-        // left.
-        let credit = CallCredit::new(NUMBER, false, item.cost(), FIRST_CALL_WINDOW).unwrap();
-        worker.handle(credit.frame("w", "c", &Limits::default()).unwrap()).unwrap();
-        assert!(credits(&mut next).is_empty());
-        let untrue = CallCredit::new(call.header().id(), false, item.cost(), FIRST_CALL_WINDOW).unwrap();
-        let ends = worker.handle(untrue.frame("w", "c", &Limits::default()).unwrap()).is_err();
-        assert_eq!(ends, !is_forgotten, "else such a word is about this call");
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod forward;
 pub(crate) mod forward_data;
 pub(crate) mod later;
 pub(crate) mod member_calls;
+pub(crate) mod owed;
 pub(crate) mod streams;
 pub(crate) mod unanswered;
 pub(crate) mod uploads;

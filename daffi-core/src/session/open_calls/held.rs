@@ -49,7 +49,6 @@ impl NumbersHeld {
     }
 
     /// How many lists there are of calls whose caller left.
-    #[cfg(test)]
     pub(super) fn told_lists(&self) -> usize {
         self.told.len()
     }
