@@ -249,17 +249,15 @@ async fn open_calls_and_flows_are_counted() {
         caller.handle(request(id, "caller", &format!("w{}", id % 100))).unwrap();
     }
     let calls = held(&caller);
-    assert!((20_000 * 24..20_000 * 100).contains(&calls), "{calls}");
+    assert!((20_000 * 24..20_000 * 120).contains(&calls), "{calls}");
     for n in 0..100 {
         let begins = credit(Credit::Begins(FlowId(n)), "caller", &format!("w{n}"));
         caller.handle(begins).unwrap();
     }
     assert_eq!(held(&caller), calls + 100 * 384);
     workers.drain(..50).for_each(BareMember::leave);
-    // Where in a table a connection lies is another each time, by its number: a place that it
-    // leaves between others is used up until the table grows, and counts no more.
-    let (left, tables) = (held(&caller), calls + 50 * 384 - 50 * 256 * 2);
-    assert!((tables - 50 * 128..=tables).contains(&left), "{left}: the tables of calls are as large as they were");
+    let tables = calls + 50 * 384 - 50 * 256 * 2;
+    assert_eq!(held(&caller), tables, "the tables of calls are as large as they were");
     let account = Arc::clone(caller.conn.inbound.account());
     caller.leave();
     assert_eq!(account.held_bytes(), 0);

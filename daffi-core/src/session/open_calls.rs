@@ -17,6 +17,7 @@ use super::{
     in_flight::{BuildIdHasher, IDS},
     unanswered::CallsByAge,
 };
+use crate::keyed::TableRoom;
 
 /// Room that an empty table keeps.
 const KEPT: usize = 1024;
@@ -45,7 +46,8 @@ pub(crate) struct OpenCalls {
     /// The numbers of the calls to each receiver, by its connection: the end of one that has few is
     /// not looked for among all.
     held: FxHashMap<u64, NumbersHeld>,
-    /// The memory of these lists.
+    /// The memory of these tables, in this order, and of the lists.
+    rooms: [TableRoom; 3],
     listed: usize,
     /// An empty list for the next receiver that is asked.
     spare: Vec<u16>,
@@ -110,6 +112,7 @@ impl OpenCalls {
             self.give_up(id);
         }
         let room = IDS - self.calls.len();
+        let mut is_new = false;
         let held = match self.held.entry(receiver) {
             Entry::Occupied(held) if held.get().len() >= room => return None,
             Entry::Vacant(_) if room == 0 => return None,
@@ -117,18 +120,24 @@ impl OpenCalls {
             Entry::Vacant(place) => {
                 let held = place.insert(NumbersHeld::new(std::mem::take(&mut self.spare)));
                 self.listed += held.held_bytes();
+                is_new = true;
                 held
             }
         };
         let number = if is_free { id } else { free(&self.calls, &mut self.last, id) };
         if number != id {
             self.renumbered.insert(id.0, number.0);
+            self.rooms[1].note(self.renumbered.capacity());
         }
         // There are fewer held calls than numbers.
         self.before = u16::try_from(held.untold()).ok()?;
         let at = change_counted(&mut self.listed, held, |held| held.push(number.0));
         let call = OpenCall { receiver, caller: Some(id.0), cancelled: false, at, told: 0, mark: 0, note, load };
         self.calls.insert(number.0, call);
+        self.rooms[0].note(self.calls.capacity());
+        if is_new {
+            self.rooms[2].note(self.held.capacity());
+        }
         self.waiting += 1;
         Some(number)
     }
@@ -165,9 +174,10 @@ impl OpenCalls {
 
     /// The memory of these tables.
     pub(crate) fn held_bytes(&self) -> usize {
-        self.calls.capacity() * (size_of::<(u16, OpenCall)>() + 1)
-            + self.renumbered.capacity() * (size_of::<(u16, u16)>() + 1)
-            + self.held.capacity() * (size_of::<(u64, NumbersHeld)>() + 1)
+        let [calls, renumbered, held] = &self.rooms;
+        calls.bytes::<(u16, OpenCall)>()
+            + renumbered.bytes::<(u16, u16)>()
+            + held.bytes::<(u64, NumbersHeld)>()
             + self.listed
             + self.spare.capacity() * size_of::<u16>()
             + self.line.held_bytes()
@@ -271,6 +281,7 @@ impl OpenCalls {
     /// Gives up what room is not used, for what [`close`](Self::close) gave.
     pub(crate) fn shrink_to_fit(&mut self) {
         self.calls.shrink_to_fit();
+        self.rooms[0].note_shrunk(self.calls.len());
     }
 
     /// Ends the calls to a receiver that left, and gives their callers' numbers.
@@ -288,6 +299,7 @@ impl OpenCalls {
                 gone.push(CallId(id));
             }
         }
+        self.shrink();
         gone.sort_unstable();
         gone
     }
@@ -297,6 +309,7 @@ impl OpenCalls {
     pub(crate) fn close(&mut self) -> Self {
         self.closed = true;
         let mut calls = std::mem::take(&mut self.calls);
+        let [of_calls, _, of_held] = std::mem::take(&mut self.rooms);
         let given_up = calls.values_mut().filter_map(|slot| {
             slot.load = None;
             slot.caller.take().map(|_| slot.note)
@@ -306,7 +319,8 @@ impl OpenCalls {
         self.waiting = 0;
         self.line = CallsByAge::default();
         let listed = std::mem::take(&mut self.listed);
-        Self { calls, held: std::mem::take(&mut self.held), listed, last: self.last, ..Self::default() }
+        let rooms = [of_calls, TableRoom::default(), of_held];
+        Self { calls, held: std::mem::take(&mut self.held), rooms, listed, last: self.last, ..Self::default() }
     }
 
     /// Whether `receiver` may still answer calls of which it was not told that their caller left.
@@ -353,8 +367,8 @@ impl OpenCalls {
 
     /// One busy moment must not stay with the connection for its life.
     fn shrink(&mut self) {
-        if self.calls.is_empty() && self.calls.capacity() > KEPT {
-            self.calls = HashMap::default();
+        if self.calls.is_empty() && self.rooms[0].capacity() > KEPT {
+            (self.calls, self.rooms[0]) = (HashMap::default(), TableRoom::default());
         }
     }
 

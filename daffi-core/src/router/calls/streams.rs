@@ -9,6 +9,7 @@ use crate::{
     conn::{Account, Charge, Conn, DataFrom, DataKey},
     data::{Gathering, Grants},
     error::ProtocolError,
+    keyed::TableRoom,
     session::PassingWindow,
 };
 
@@ -19,6 +20,8 @@ pub(crate) struct RoutedStreams {
     calls: FxHashMap<CallId, RoutedStream>,
     /// The receiver's numbers by the caller's.
     numbers: FxHashMap<CallId, CallId>,
+    /// The memory of these tables.
+    rooms: [TableRoom; 2],
     /// What was put together of calls that have ended.
     ended: Vec<Arc<Gathering>>,
     /// What may wait of calls that have ended.
@@ -171,7 +174,6 @@ impl RoutedStreams {
         let items = open(flags.items_follow, receiver, FIRST_CALL_WINDOW)?;
         // A caller that uses the number of an open call hears nothing more of the older one.
         self.give_up(id);
-        self.numbers.insert(id, number);
         let call = RoutedStream {
             id,
             receiver: receiver.id,
@@ -183,7 +185,7 @@ impl RoutedStreams {
             join: None,
             begun: false,
         };
-        self.calls.insert(number, call);
+        self.add(number, call);
         Ok(())
     }
 
@@ -191,7 +193,6 @@ impl RoutedStreams {
     /// is not here yet.
     pub(crate) fn join(&mut self, (id, number): (CallId, CallId), receiver: u64, body: Arc<Gathering>) {
         self.give_up(id);
-        self.numbers.insert(id, number);
         let call = RoutedStream {
             id,
             receiver,
@@ -203,7 +204,14 @@ impl RoutedStreams {
             join: Some(body),
             begun: true,
         };
+        self.add(number, call);
+    }
+
+    fn add(&mut self, number: CallId, call: RoutedStream) {
+        self.numbers.insert(call.id, number);
         self.calls.insert(number, call);
+        self.rooms[0].note(self.calls.capacity());
+        self.rooms[1].note(self.numbers.capacity());
     }
 
     /// Whether `body` is what is put together of the answer of `receiver` under this number.
@@ -370,12 +378,14 @@ impl RoutedStreams {
         if self.calls.is_empty() {
             // One busy moment must not stay with the connection for its life.
             (self.calls, self.numbers) = (FxHashMap::default(), FxHashMap::default());
+            self.rooms = Default::default();
         }
     }
 
     /// All calls have ended.
     pub(crate) fn close(&mut self) {
         self.numbers = FxHashMap::default();
+        self.rooms = Default::default();
         for (number, call) in std::mem::take(&mut self.calls) {
             self.stale.extend(call.items_at.map(|at| StaleData::Items(at, number)));
             self.ended.extend(call.join);
@@ -398,9 +408,9 @@ impl RoutedStreams {
     /// The memory of these tables. What waits is counted where it waits.
     pub(crate) fn held_bytes(&self) -> usize {
         // Each of them may grant in both directions.
-        self.calls.capacity() * (size_of::<(CallId, RoutedStream)>() + 1)
+        self.rooms[0].bytes::<(CallId, RoutedStream)>()
             + self.calls.len() * 2 * size_of::<Grants>()
-            + self.numbers.capacity() * (size_of::<(CallId, CallId)>() + 1)
+            + self.rooms[1].bytes::<(CallId, CallId)>()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

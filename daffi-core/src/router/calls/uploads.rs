@@ -6,7 +6,7 @@ use daffi_wire::{CallId, Frame, NodeName};
 use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
-use crate::data::Gathering;
+use crate::{data::Gathering, keyed::TableRoom};
 
 /// A call that its receiver has not got: some of its arguments are still to come.
 #[derive(Debug)]
@@ -39,6 +39,7 @@ impl Upload {
 #[derive(Debug, Default)]
 pub(crate) struct Uploads {
     calls: FxHashMap<CallId, Upload>,
+    room: TableRoom,
     closed: bool,
 }
 
@@ -50,6 +51,7 @@ impl Uploads {
         }
         debug_assert!(!self.calls.contains_key(&id), "an earlier one of that number was taken out");
         self.calls.insert(id, upload);
+        self.room.note(self.calls.capacity());
         Ok(())
     }
 
@@ -64,7 +66,7 @@ impl Uploads {
         let taken = self.calls.remove(&id);
         if self.calls.is_empty() {
             // One busy moment must not stay with the connection for its life.
-            self.calls = FxHashMap::default();
+            (self.calls, self.room) = (FxHashMap::default(), TableRoom::default());
         }
         taken
     }
@@ -85,7 +87,7 @@ impl Uploads {
 
     /// The connection has ended: takes all out, and takes no more.
     pub(crate) fn close(&mut self) -> impl Iterator<Item = Upload> + use<> {
-        self.closed = true;
+        (self.closed, self.room) = (true, TableRoom::default());
         std::mem::take(&mut self.calls).into_values()
     }
 
@@ -99,6 +101,6 @@ impl Uploads {
 
     /// The memory of this table. What came is counted where it lies.
     pub(crate) fn held_bytes(&self) -> usize {
-        self.calls.capacity() * (size_of::<(CallId, Upload)>() + 1)
+        self.room.bytes::<(CallId, Upload)>()
     }
 }
