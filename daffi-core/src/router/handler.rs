@@ -152,9 +152,9 @@ impl Handler for RouterHandler {
             Some(Forwarder { me, .. }) => {
                 self.shared.server.log_end(&self.conn, &me.peer.name, reason);
                 let left = self.shared.remove_member(&me.peer);
-                // Whoever took its name may have been heard.
-                if let Some(unheard) = self.unheard.as_ref().filter(|_| left) {
-                    self.shared.suspects.note_end(&me.peer.name, unheard, now());
+                // Of one whose name passed on it was noted then.
+                if left && me.peer.is_level_four() {
+                    self.shared.suspects.note_end(&me.peer.name, &me.peer.first_word, now());
                 }
             }
             None => {
@@ -184,7 +184,7 @@ impl RouterHandler {
     #[cold]
     fn note_heard(&mut self) {
         let (Some(unheard), Some(member)) = (self.unheard.take(), &mut self.member) else { return };
-        self.shared.suspects.forget(&member.me.peer.name);
+        self.shared.suspects.forget(&member.me.peer.name, &member.me.peer.first_word);
         if !unheard.is_shown() {
             self.shared.show(&member.me);
         }
@@ -275,8 +275,7 @@ impl RouterHandler {
             &shared.waiting.ready,
         );
         let sender = Sender::new(Arc::clone(&me), shared.server.config.limits);
-        let is_shown = !level.at_least(Level::FOUR) || !shared.suspects.has(&name);
-        let evicted = self.take_name(&sender, member, frame, is_shown)?;
+        let (evicted, is_shown) = self.take_name(&sender, member, frame)?;
         let rights = std::mem::replace(&mut self.rights, Rights::new(Arc::clone(&self.conn)));
         if !rights.is_current(&shared.server.guard) {
             // Whoever set another policy may have looked through the members just before.
@@ -316,20 +315,25 @@ impl RouterHandler {
         Ok(())
     }
 
-    /// Makes a member of one whose name may be had. Gives whom it took that from.
+    /// Makes a member of one whose name may be had. Gives whom it took that from, and whether the
+    /// others see it.
     fn take_name(
         &self,
         sender: &Arc<Sender>,
         member: Member,
         frame: &Frame,
-        is_shown: bool,
-    ) -> Result<Option<Evicted>, String> {
+    ) -> Result<(Option<Evicted>, bool), String> {
         let (shared, me, level) = (&self.shared, &sender.peer, member.level);
         let mut members = shared.members.lock();
         let holder = members.get(&me.name);
         // Nobody could find one that is not shown, so as to end it.
         let gives_way = holder.is_some_and(|holder| !holder.is_named());
         shared.server.check_name(&me.name, &self.conn, holder.map(|holder| &*holder.conn), gives_way)?;
+        if let Some(holder) = holder.filter(|holder| holder.is_level_four()) {
+            // A member that does not hear comes again before its last connection has ended.
+            shared.suspects.note_end(&me.name, &holder.first_word, now());
+        }
+        let is_shown = !level.at_least(Level::FOUR) || !shared.suspects.has(&me.name);
         let watches_all = !level.at_least(Level::FOUR) || !Handshake::says(frame.method(), Handshake::WATCH_NONE);
         let list = if watches_all { members.reply_bytes() } else { 0 };
         if !self.conn.outbox.admits(Class::Answer, list) {
@@ -374,7 +378,7 @@ impl RouterHandler {
             shared.withdraw(old);
             old.leave_table();
         }
-        Ok(evicted.map(|(peer, last_notices)| Evicted { peer, last_notices, was_shown }))
+        Ok((evicted.map(|(peer, last_notices)| Evicted { peer, last_notices, was_shown }), is_shown))
     }
 
     /// Ends the connection of a member whose name this one took, after its last notices.

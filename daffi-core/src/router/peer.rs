@@ -29,8 +29,11 @@ use super::{
         room::RoomLine,
         sender::Sender,
     },
-    members::{senders::Senders, telling::Heard},
-    stats::{counted::RoutedCallbacks, traffic::Traffic},
+    members::{senders::Senders, suspects::FirstWord, telling::Heard},
+    stats::{
+        counted::{RoutedCallbacks, now},
+        traffic::Traffic,
+    },
     waiting::ready::Ready,
 };
 use crate::{
@@ -63,6 +66,8 @@ pub(super) struct Peer {
     calls: Mutex<CountedCalls>,
     /// Whether what it says to those whom it calls still goes to them.
     pub(super) voice: Arc<Voice>,
+    /// Whether it has shown that it hears, where that is asked.
+    pub(super) first_word: FirstWord,
     /// How often it was told that a caller left.
     pub(super) farewells: Farewells,
     /// What it has still to say about calls that were forgotten.
@@ -111,6 +116,7 @@ impl Peer {
             exposed: AtomicU64::new(0),
             calls: Mutex::default(),
             voice: Arc::default(),
+            first_word: FirstWord::new(now()),
             farewells: Farewells::default(),
             owed: Owed::default(),
             callers: Mutex::new(Some(Senders::default())),

@@ -10,7 +10,7 @@ use std::{
     hash::BuildHasher,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -37,11 +37,34 @@ const LONG: Duration = Duration::from_secs(1);
 /// dead one: 1 KiB/s.
 const SLOW: u64 = ENDED.as_secs() * 1024;
 
+/// Whether a whole frame came of a member behind its handshake.
+///
+/// Relaxed: what is seen late makes a suspect of a member whose successor is asked once more.
+#[derive(Debug)]
+pub(crate) struct FirstWord {
+    /// Since when it is a member.
+    since: Instant,
+    came: AtomicBool,
+}
+
+impl FirstWord {
+    pub(crate) fn new(since: Instant) -> Self {
+        Self { since, came: AtomicBool::new(false) }
+    }
+
+    fn note(&self) {
+        self.came.store(true, Relaxed);
+    }
+
+    /// Whether it should have come by now.
+    fn is_missing(&self, now: Instant) -> bool {
+        !self.came.load(Relaxed) && now.saturating_duration_since(self.since) >= LONG
+    }
+}
+
 /// A member of level 4 of which no whole frame came yet behind its handshake.
 #[derive(Debug)]
 pub(crate) struct Unheard {
-    /// Since when it is a member.
-    since: Instant,
     /// Of one that the others were not told of: how it was asked.
     asked: Option<Box<OpenQuestion>>,
 }
@@ -70,7 +93,7 @@ impl Unheard {
     /// [asked](RouterShared::ask).
     pub(crate) fn new(conn: &Conn, is_shown: bool, now: Instant) -> Self {
         let asked = (!is_shown).then(|| Box::new(OpenQuestion::new(conn.outbox.end(), Stands::of(conn), now)));
-        Self { since: now, asked }
+        Self { asked }
     }
 
     pub(crate) const fn is_shown(&self) -> bool {
@@ -132,16 +155,17 @@ impl Suspects {
         Self { places: (0..MOST).map(|_| AtomicU64::new(0)).collect(), hasher: RandomState::default() }
     }
 
-    /// The connection of a member ended of which nothing came.
-    pub(crate) fn note_end(&self, name: &NodeName, unheard: &Unheard, now: Instant) {
-        if now.saturating_duration_since(unheard.since) >= LONG {
+    /// The connection of a member of level 4 ended, or its name is to pass to another connection.
+    pub(crate) fn note_end(&self, name: &NodeName, word: &FirstWord, now: Instant) {
+        if word.is_missing(now) {
             let (place, mark) = self.place(name);
             place.store(mark, Relaxed);
         }
     }
 
-    /// A member of that name hears.
-    pub(crate) fn forget(&self, name: &NodeName) {
+    /// A member of that name hears, as its first word says.
+    pub(crate) fn forget(&self, name: &NodeName, word: &FirstWord) {
+        word.note();
         let (place, mark) = self.place(name);
         // Of another that came just now this leaves the mark.
         let _was_marked = place.compare_exchange(mark, 0, Relaxed, Relaxed);

@@ -87,6 +87,29 @@ async fn one_that_does_not_hear_is_shown_once() {
     assert_eq!(router.holds(), (0, 0, 0));
 }
 
+/// Its Router sees each connection end when the next has its name already.
+#[tokio::test(start_paused = true)]
+async fn one_that_does_not_hear_and_comes_before_it_has_left_is_shown_once() {
+    let router = BareRouter::at("mem://suspect-overlaps");
+    let (mut other, mut last) = (router.join("other"), router.join("w"));
+    assert_eq!(told(&mut other, "w").await, ["listed", "Connected"]);
+    for (turn, stays) in [LONG, Duration::from_millis(1), LONG * 20, Duration::ZERO].into_iter().enumerate() {
+        advance(stays).await;
+        let next = router.join("w");
+        let expected: &[&str] = if turn == 0 { &["Disconnected"] } else { &[] };
+        assert_eq!(told(&mut other, "w").await, expected);
+        last.leave();
+        assert_eq!(told(&mut other, "w").await, [] as [&str; 0]);
+        last = next;
+    }
+    last.handle(request("w", "nobody")).unwrap();
+    assert_eq!(told(&mut other, "w").await, ["listed", "Connected"], "it hears again");
+    let next = router.join("w");
+    assert_eq!(shown(&router), ["other", "w"], "and is believed");
+    [last, next, other].into_iter().for_each(BareMember::leave);
+    assert_eq!(router.holds(), (0, 0, 0));
+}
+
 /// It is told of the others as any newcomer, and asked.
 #[tokio::test(start_paused = true)]
 async fn one_that_hears_again_is_shown_with_its_first_word_and_is_believed_the_next_time() {
@@ -202,7 +225,7 @@ async fn no_end_is_told_of_one_whose_coming_was_not() {
         assert_eq!(happened(&mut events), []);
         if level == Level::FOUR {
             // Another name took its place among the suspects.
-            router.shared().suspects.forget(&name("w"));
+            router.shared().suspects.forget(&name("w"), &FirstWord::new(Instant::now()));
         }
         let shown = router.join_of("w", level);
         assert_eq!(happened(&mut events), std::slice::from_ref(&added), "{level:?}");
@@ -250,15 +273,16 @@ fn a_question_is_waited_for_once_more_for_a_slow_way_and_for_what_is_the_routers
 #[test]
 fn names_without_end_take_no_more() {
     let suspects = Suspects::new();
-    let unheard = Unheard { since: Instant::now(), asked: None };
-    let now = unheard.since + LONG;
+    let word = FirstWord::new(Instant::now());
+    let now = word.since + LONG;
     for n in 0..10 * MOST {
-        suspects.note_end(&name(&n.to_string()), &unheard, now);
+        suspects.note_end(&name(&n.to_string()), &word, now);
         assert!(suspects.has(&name(&n.to_string())), "the newest");
     }
     let known = (0..10 * MOST).filter(|n| suspects.has(&name(&n.to_string()))).count();
     assert!((MOST / 2..=MOST).contains(&known), "{known}");
     let last = name(&(10 * MOST - 1).to_string());
-    suspects.forget(&last);
-    assert!(!suspects.has(&last));
+    suspects.forget(&last, &word);
+    suspects.note_end(&last, &word, now);
+    assert!(!suspects.has(&last), "it has said something");
 }
