@@ -100,7 +100,9 @@ macro_rules! words {
     };
     (admit) => {
         "Asks this function, after the policy, whether a newcomer may have the name that it asks for: before it takes that \
-         from whoever bears it. Who only looks on is asked about as well. The error is told to the newcomer. It runs where frames are read, so it must not block."
+         from whoever bears it. Who only looks on is asked about as well. The error is told to the newcomer. One \
+         with a long name or list of callbacks, for which others wait, it is asked about twice. It runs where frames are read, so it \
+         must not block."
     };
     (stream) => {
         "Cancelling: dropping the future ends the stream after a whole number of chunks.\n\n# Errors\n\

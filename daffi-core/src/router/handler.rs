@@ -209,6 +209,11 @@ impl RouterHandler {
             self.announcing.next_allowed(now)
         } else {
             takes = first_takes(size, frame.transmitter().len());
+            if !takes.is_zero()
+                && let Err(reason) = self.may_wait(&frame)
+            {
+                return self.shared.server.refuse_handshake(Role::Router, &self.conn, &frame, &reason);
+            }
             match self.shared.newcomers.due(takes, self.announcing.turn(), now) {
                 Ok(due) => due,
                 Err(TooManyNewcomers) => {
@@ -222,6 +227,14 @@ impl RouterHandler {
             return self.announcing.keep(frame, counted, due, takes);
         }
         self.announce(&frame, now);
+    }
+
+    /// Whether one for whom other newcomers have to wait may come at all, as far as that is known
+    /// without reading its list. Who may not takes no turn from them.
+    fn may_wait(&mut self, frame: &Frame) -> Result<(), String> {
+        let server = &self.shared.server;
+        let name = NodeName::new(frame.transmitter(), &server.config.limits).map_err(|error| error.to_string())?;
+        server.guard.check_handshake(&mut self.rights, &name, std::iter::empty(), false)
     }
 
     fn announce(&mut self, frame: &Frame, now: Instant) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use daffi_core::{NodeConfig, Router};
+use daffi_core::{NodeConfig, Policy, Router, Rule};
 use daffi_wire::{
     CallCredit, CallId, Credit, Data, DataEnd, Extensions, FlowId, FormatId, Frame, FrameWriter, Header, Kind, Limits,
     Ping, StreamFlags,
@@ -266,4 +266,27 @@ async fn handshakes_of_one_that_never_joins_keep_no_newcomer_out() {
     }
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     assert_eq!(router.members().len(), 5, "and it joined, once");
+}
+
+/// Whom the policy lets not be there under that name takes no turn from those whom it does.
+#[tokio::test(start_paused = true)]
+async fn strangers_that_are_refused_keep_no_newcomer_out() {
+    let (router, at) = router_with(NodeConfig::server());
+    let rule = Rule::new("all").who("*").unwrap().names(["w*"]).unwrap().expose(["*"]).unwrap();
+    router.set_policy(Some(Policy::new().rule(rule)));
+    let mut strangers = Vec::new();
+    for _ in 0..200 {
+        let mut stranger = Peer::connect(&at).await;
+        send(&mut stranger, &handshake(&"x".repeat(9_000), "client/4", "null", "")).await;
+        strangers.push(stranger);
+    }
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let begun = tokio::time::Instant::now();
+    let mut honest = Peer::connect(&at).await;
+    let names: Vec<_> = (0..4_000).map(|n| format!("\"callback{n}\"")).collect();
+    send(&mut honest, &handshake("w1", "client/4", &format!("[{}]", names.join(",")), "")).await;
+    let answer = honest.receive().await.unwrap();
+    assert!(!String::from_utf8_lossy(answer.payload()).contains("too many newcomers"));
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert_eq!((router.members().len(), router.stats().denied), (1, 200));
 }
