@@ -104,6 +104,10 @@ const LAST: usize = 2;
 const NEXT: usize = 1;
 const ELEMENTS: usize = 2;
 
+/// So many words are not given back: a small piece of memory that was cut costs the allocator more
+/// than the pickle of a small call.
+const FEW: usize = 64;
+
 impl Arena {
     pub(super) fn new(limit: usize) -> Self {
         Self { words: Vec::new(), owned: Vec::new(), room: limit, limit, shared: false }
@@ -133,10 +137,12 @@ impl Arena {
         Ok(())
     }
 
-    /// Gives back what is held in reserve. What may still be taken is left.
+    /// Gives back what is held in reserve, if that is worth it. What may still be taken is left.
     pub(super) fn settle(&mut self) -> usize {
         let before = self.words.capacity();
-        self.words.shrink_to_fit();
+        if before > FEW {
+            self.words.shrink_to_fit();
+        }
         self.room += (before - self.words.capacity()) * size_of::<u32>();
         self.room
     }
