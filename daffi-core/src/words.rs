@@ -34,7 +34,8 @@ macro_rules! words {
     };
     (call_nowait) => {
         "Arguments are written here, so they may be borrowed. The future waits while the connection's queue is full, and \
-         behind a Router of this project while the receiver has as much waiting as it takes.\n\nCancel safe: dropped, it \
+         behind a Router of this project while the receiver has as much waiting as it takes. What is queued is sent behind this; \
+         whether it was tells `join` once the client was stopped, and `ClientStats`.\n\nCancel safe: dropped, it \
          has queued all of the request or nothing.\n\n# Errors\n`CallError` when the request could \
          not be queued."
     };
@@ -127,7 +128,9 @@ macro_rules! words {
     };
     (stop_client) => {
         "Stops in order: what was received runs, up to `grace`; replies and queued requests are sent; open calls of this node \
-         end with `CallError::Stopped`.\n\nCancel safe: dropped, the node goes on stopping. A callback of this node that \
+         end with `CallError::Stopped`. Of queued requests that nobody answers, and that the server had not taken when \
+         `grace` was over, `join` tells: `Ended::Unsent`. `ClientStats` counts them, with those that were queued when a \
+         connection was lost.\n\nCancel safe: dropped, the node goes on stopping. A callback of this node that \
          waits for it waits for itself: it is cut off after `grace`, so let it spawn a task that stops."
     };
     (stop_service) => {

@@ -38,6 +38,8 @@ pub struct Batch {
     left: usize,
     /// Length of each frame that has not left wholly; the first may have begun to.
     frames: VecDeque<usize>,
+    /// A part of the first of `frames` has left.
+    begun: bool,
     remaining: usize,
 }
 
@@ -105,6 +107,7 @@ impl Batch {
         self.frames.clear();
         self.large.clear();
         (self.sent, self.compact, self.shared, self.left, self.remaining) = (0, 0, 0, 0, 0);
+        self.begun = false;
     }
 
     /// Bytes of memory of the batch itself.
@@ -161,6 +164,12 @@ impl Batch {
     #[must_use]
     pub fn frame_len(&self) -> Option<usize> {
         self.frames.front().copied()
+    }
+
+    /// Whether a part of the first frame has left, and the rest has not.
+    #[must_use]
+    pub const fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// Takes the first frame out whole, for transports whose messages are frames.
@@ -240,9 +249,11 @@ impl Buf for Batch {
         while let Some(first) = self.frames.front_mut() {
             if *first > gone {
                 *first -= gone;
+                self.begun |= gone > 0;
                 break;
             }
             gone -= *first;
+            self.begun = false;
             self.frames.pop_front();
         }
         while count > 0 {
@@ -305,6 +316,8 @@ mod tests {
                 let take = step.min(all.len());
                 seen.extend_from_slice(&all[..take]);
                 batch.advance(take);
+                let ends = [3, 13, 13 + 5 + SHARE_FROM, 13 + 5 + 2 * SHARE_FROM, expected.len()];
+                assert_eq!(batch.has_begun(), !ends.contains(&seen.len()), "{} left", seen.len());
             }
             assert_eq!(seen, expected);
             assert_eq!((batch.frames(), batch.small.len()), (0, 0));

@@ -298,6 +298,13 @@ impl Header {
         Some(Kind::from_number(flags))
     }
 
+    /// Whether the sender of a frame wants an answer, by its bytes. `false`: it does not, or they
+    /// are fewer than a header.
+    #[must_use]
+    pub fn wants_reply_of(frame: &[u8]) -> bool {
+        frame.get(..Self::LEN).and_then(|header| header.get(2)).is_some_and(|flags| flags & WANTS_REPLY != 0)
+    }
+
     #[inline]
     pub(crate) fn decode(bytes: &[u8; Self::LEN], limits: &Limits) -> Result<(Self, Lengths), DecodeError> {
         let [id0, id1, flags, l0, l1, l2, l3, l4, tail] = *bytes;

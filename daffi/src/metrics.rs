@@ -88,6 +88,11 @@ pub fn of_client(stats: &ClientStats) -> String {
     text.bytes("held", "Memory of the budget that others make the client hold", stats.held_bytes);
     text.bytes("budget", "Memory that all others together may make the client hold", stats.budget_bytes);
     text.so_far("refused_calls", "Requests of others that ran no callback", stats.refused_calls);
+    text.so_far(
+        "unsent_requests",
+        "Nowait requests whose connection ended before they were sent",
+        stats.unsent_requests,
+    );
     let by_receiver = |called: &CalledStats| {
         let method = ("rpc_method", label(&called.callback.name));
         [method, ("peer_service", label(&called.receiver))]

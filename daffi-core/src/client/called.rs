@@ -173,6 +173,14 @@ pub struct ClientStats {
     /// Requests of others that ran no callback: it is not exposed here, the node stops, there is no
     /// room, or the request cannot be read.
     pub refused_calls: u64,
+    /// Requests that nobody answers, of `rpc_nowait`, `cast_nowait` and `stream_nowait`, that were
+    /// queued and not sent, because their connection ended before its server had taken them: it was
+    /// lost, or the client was stopped and `grace` was over. One of which a part was sent counts
+    /// whatever it was.
+    pub unsent_requests: u64,
+    /// Bytes of these that were left, and bytes that were sent and had not arrived at the server's
+    /// host when the client ended.
+    pub unsent_bytes: u64,
     /// Each callback that it called with an answer, by receiver and name. At most 1 000 are counted
     /// each for itself; the rest stands at the end, as `other`. The first 64 calls of each are
     /// timed, and every eighth from then on.
@@ -200,6 +208,8 @@ impl ClientStats {
             Self {
                 reconnects: one.reconnects + other.reconnects,
                 queued_bytes: one.queued_bytes + other.queued_bytes,
+                unsent_requests: one.unsent_requests + other.unsent_requests,
+                unsent_bytes: one.unsent_bytes + other.unsent_bytes,
                 ..one
             }
         });

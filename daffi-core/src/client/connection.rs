@@ -19,7 +19,7 @@ use super::{
     open_streams::OpenStreams, withdrawal::Withdrawal,
 };
 use crate::{
-    conn::{Alive, Class, Conn, FEW, Handler, Turn},
+    conn::{Alive, Class, Conn, FEW, Handler, LeftUnsent, Turn},
     error::{CallError, Disconnected, Ended},
     events::MemberEvent,
     refusal::Refusal,
@@ -329,6 +329,10 @@ impl Handler for ClientHandler {
 
     fn farewell(&self) -> Option<Frame> {
         None
+    }
+
+    fn note_unsent(&mut self, unsent: LeftUnsent) {
+        self.shared.note_unsent(unsent);
     }
 
     fn on_end(&mut self, reason: &Disconnected) {

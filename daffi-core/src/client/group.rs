@@ -83,8 +83,12 @@ impl<F: FormatSet> ClientGroup<F> {
             how = match (how, client.join().await) {
                 (Ended::CutOff(one), Ended::CutOff(other)) => Ended::CutOff(one.max(other)),
                 (first, Ended::Evicted) => first,
+                (Ended::Unsent { requests, bytes }, Ended::Unsent { requests: more, bytes: more_bytes }) => {
+                    Ended::Unsent { requests: requests + more, bytes: bytes + more_bytes }
+                }
                 (Ended::RuntimeGone, _) | (_, Ended::RuntimeGone) => Ended::RuntimeGone,
                 (Ended::CutOff(one), _) => Ended::CutOff(one),
+                (Ended::Unsent { requests, bytes }, Ended::Stopped) => Ended::Unsent { requests, bytes },
                 (_, other) => other,
             };
         }

@@ -30,6 +30,7 @@ mod schedule;
 mod showing;
 mod supervisor;
 mod token;
+mod unsent;
 mod watching;
 mod withdrawal;
 
@@ -59,6 +60,7 @@ pub(crate) use self::{
     pinned::Pinned,
 };
 use crate::{
+    conn::LeftUnsent,
     error::{CallError, Disconnected, Ended, InitializationError},
     events::{EventHub, Events},
     serve::{Callback, Context, Node, ServingNode},
@@ -167,6 +169,8 @@ pub(crate) struct ClientCore {
     /// it takes the name from the connection that stands.
     unanswered: Contest,
     attempts: AttemptNumbers,
+    /// What its connections ended with.
+    unsent: Mutex<LeftUnsent>,
     runtime: tokio::runtime::Handle,
 }
 
@@ -219,6 +223,7 @@ impl ClientCore {
             dropped_headers: AtomicBool::default(),
             unanswered: Contest::default(),
             attempts,
+            unsent: Mutex::default(),
             runtime,
         }
     }
@@ -360,11 +365,13 @@ impl<F: FormatSet> Client<F> {
         let shared = self.shared();
         ClientStats {
             reconnects: shared.called.reconnects.load(Ordering::Relaxed),
-            queued_bytes: shared.current.load().as_ref().map_or(0, |current| current.conn.conn.outbox.bytes()),
+            queued_bytes: shared.current.load().as_ref().map_or(0, |current| current.conn.conn.unsent_bytes()),
             running: shared.node.running.len(),
             held_bytes: shared.node.budget.used_bytes(),
             budget_bytes: shared.node.config.budget_bytes,
             refused_calls: shared.node.refused_calls(),
+            unsent_requests: shared.unsent().requests,
+            unsent_bytes: shared.unsent().bytes,
             called: shared.called.snapshot(),
             callbacks: shared.serving.registry.snapshot().stats(),
         }

@@ -391,6 +391,7 @@ impl Kept<'_> {
     /// Lets what was received run and sends what waits, within `grace`, on the current connection,
     /// whether it still stands or not, and on those before.
     async fn drain(&self) -> Ended {
+        let before = self.shared.unsent();
         // Calls of callbacks that are still running find the connection as long as it stands.
         let (shared, current) = (self.shared, &self.current);
         let (node, config) = (&shared.node, &shared.node.config);
@@ -410,15 +411,28 @@ impl Kept<'_> {
             node.running.wait().await;
         };
         if timeout(config.grace, gone).await.is_ok() {
-            return Ended::Stopped;
+            return shared.end_after(0, before);
         }
         let callbacks = node.running.len();
-        tracing::warn!(node = %node.name, callbacks, grace = ?config.grace, "stopping cut callbacks off");
+        if callbacks > 0 {
+            tracing::warn!(node = %node.name, callbacks, grace = ?config.grace, "stopping cut callbacks off");
+        }
         node.life.kill();
         all().for_each(|one| one.conn.end(Disconnected::Stopped, true));
-        sleep(config.linger).await;
+        let ended = async {
+            for one in all() {
+                one.conn.ended.cancelled().await;
+            }
+        };
+        if timeout(config.linger, ended).await.is_err() {
+            node.life.cut_off();
+            // Their tasks drop them at once, as soon as they have a turn.
+            for one in all() {
+                one.conn.ended.cancelled().await;
+            }
+        }
         node.life.cut_off();
-        Ended::after(callbacks)
+        shared.end_after(callbacks, before)
     }
 }
 

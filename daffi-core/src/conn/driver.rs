@@ -11,7 +11,7 @@ use daffi_transport::Link;
 use daffi_wire::{Frame, Level};
 
 use super::{
-    Class, Conn, Turn,
+    Class, Conn, LeftUnsent, Turn,
     bounds::Times,
     long_turns::{LongTurns, TurnPace, after_others},
     opening::AnswerWatch,
@@ -52,6 +52,10 @@ pub(crate) trait Handler: Send + 'static {
     /// Whether the handshake is done.
     fn is_open(&self) -> bool;
 
+    /// Is called when the connection ended with requests that nobody answers and that were not
+    /// sent, before [`on_end`](Self::on_end).
+    fn note_unsent(&mut self, _unsent: LeftUnsent) {}
+
     /// Is called when the connection ended.
     fn on_end(&mut self, reason: &Disconnected);
 
@@ -89,6 +93,9 @@ pub(crate) struct Driver<R: Handler> {
     pub(super) timers: Timers,
     pub(super) times: Times,
     alarm: Alarm,
+    /// Bytes that had left this process when it waited no longer for the peer to close, and had not
+    /// arrived.
+    pub(super) on_the_way: usize,
     /// When the turn began for which the alarm rang.
     rang_at: Option<Instant>,
     reason: Option<Disconnected>,
@@ -120,6 +127,7 @@ impl<R: Handler> Driver<R> {
             timers: Timers::default(),
             times: Times::of(config, opening),
             alarm: Alarm::default(),
+            on_the_way: 0,
             rang_at: None,
             reason: None,
         }
@@ -318,8 +326,20 @@ impl<R: Handler> Drop for Driver<R> {
         if matches!(reason, Disconnected::Limit { .. } | Disconnected::Protocol(_)) {
             self.conn.cut.store(true, Ordering::Relaxed);
         }
-        let unsent = self.conn.outbox.close() + self.write.batch.frames();
-        if unsent > 0 && matches!(reason, Disconnected::PeerClosed) {
+        let (waited, mut of_nobody) = self.conn.outbox.close();
+        let unsent = waited + self.write.batch.frames();
+        of_nobody += LeftUnsent::of(std::mem::take(&mut self.write.batch));
+        of_nobody += LeftUnsent::on_the_way(self.on_the_way);
+        if !R::SERVES && self.handler.is_open() && !of_nobody.is_empty() {
+            let LeftUnsent { requests, bytes } = of_nobody;
+            self.handler.note_unsent(of_nobody);
+            if matches!(reason, Disconnected::Stopped) {
+                // A node that stops tells of all its connections.
+                tracing::debug!(conn = self.conn.id, peer = %self.conn.peer, unsent, requests, bytes, "a connection ended with unsent frames");
+            } else {
+                tracing::warn!(conn = self.conn.id, peer = %self.conn.peer, unsent, requests, bytes, %reason, "a connection ended with unsent frames");
+            }
+        } else if unsent > 0 && matches!(reason, Disconnected::PeerClosed) {
             // It does not want what is unsent, which may be the list that answers its farewell.
             tracing::debug!(conn = self.conn.id, peer = %self.conn.peer, unsent, "a peer closed before it had taken all");
         } else if unsent > 0 && !self.handler.is_open() {

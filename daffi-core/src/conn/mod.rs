@@ -26,6 +26,7 @@ mod timers;
 mod turn;
 mod turnstile;
 mod unfinished;
+mod unsent;
 mod voice;
 mod way;
 mod write;
@@ -58,6 +59,7 @@ pub(crate) use self::{
     long_turns::LongTurns,
     outbox::{Class, Closed, Outbox, Queued, Receipt},
     turn::{Turn, nanos},
+    unsent::LeftUnsent,
     voice::Voice,
 };
 use self::{alive::Signs, opening::Hurry, room_wanted::RoomWanted};
@@ -93,6 +95,8 @@ pub(crate) struct Conn {
     pub(crate) gate: Arc<tokio::sync::Mutex<()>>,
     /// Relaxed: their order is that of `gate`, and this only tells whether there are any.
     pub(crate) gated: AtomicUsize,
+    /// Bytes of bodies that begin to be sent and wait until the peer takes more of them.
+    rests: AtomicUsize,
     /// Turns of other connections that hold frames for this one.
     promised: AtomicUsize,
     /// Relaxed: it is set before others find the connection, and whoever still sees level 3 writes
@@ -162,6 +166,7 @@ impl Conn {
             ended: CancellationToken::new(),
             gate: Arc::default(),
             gated: AtomicUsize::new(0),
+            rests: AtomicUsize::new(0),
             promised: AtomicUsize::new(0),
             level: AtomicU8::new(Level::THREE.number()),
             draining: AtomicBool::new(false),

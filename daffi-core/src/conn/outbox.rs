@@ -19,6 +19,7 @@ use super::{
     Account,
     data_queue::{DataFrom, DataKey, DataQueue, FRAME_COST},
     spare,
+    unsent::LeftUnsent,
 };
 use crate::refusal::Refusal;
 
@@ -495,20 +496,19 @@ impl Outbox {
         self.count(&mut queue);
     }
 
-    /// Drops what waits when the connection has ended, and gives the number of frames.
-    pub(crate) fn close(&self) -> usize {
+    /// Drops what waits when the connection has ended: so many frames, and what nobody answers.
+    pub(crate) fn close(&self) -> (usize, LeftUnsent) {
         let mut queue = self.queue.lock();
         queue.closed = true;
-        let unsent = std::mem::take(&mut queue.batch).frames() + std::mem::take(&mut queue.data).frames();
+        let (batch, data) = (std::mem::take(&mut queue.batch), std::mem::take(&mut queue.data));
         let receipts = std::mem::take(&mut queue.receipts);
         (queue.taken, queue.taken_held) = (0, 0);
         self.count(&mut queue);
-        drop(queue);
-        drop(receipts);
+        drop((queue, receipts));
         self.room.notify_waiters();
         self.data_room.notify_waiters();
         self.data_room.notify_one();
-        unsent
+        (batch.frames() + data.frames(), LeftUnsent::of(batch))
     }
 }
 

@@ -65,7 +65,10 @@ impl<R: Handler> Driver<R> {
         }
         loop {
             match self.read.reader.poll_fill(cx, SLOW_BYTES) {
-                Poll::Pending if self.timers.is_due(Timer::Linger, now()) => return Ok(Some(reason)),
+                Poll::Pending if self.timers.is_due(Timer::Linger, now()) => {
+                    self.on_the_way = self.way.unacknowledged_bytes();
+                    return Ok(Some(reason));
+                }
                 Poll::Pending => return Ok(None),
                 Poll::Ready(Ok(0) | Err(_)) => return Ok(Some(reason)),
                 Poll::Ready(Ok(_)) => loop {

@@ -90,8 +90,10 @@ impl Outflow {
     /// Sends what follows of a body, but for its end. Not cancel safe: dropped, it may have sent a
     /// part.
     pub(crate) async fn send_parts(&self, mut rest: &[u8]) -> Result<(), Stopped> {
+        let mut left = self.end.conn.count_rest(rest.len());
         while !rest.is_empty() {
             let sent = self.send((DataEnd::Nothing, false), rest, LEAST_PART).await?;
+            left.note_sent(sent);
             rest = &rest[sent..];
         }
         Ok(())

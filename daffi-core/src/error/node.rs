@@ -230,6 +230,15 @@ pub enum Ended {
     Stopped,
     /// Stopped, and `grace` was over before all was done: so many calls were cut off.
     CutOff(usize),
+    /// Stopped, and its server had not taken all that nobody answers: so many requests were queued
+    /// and not sent, as `ClientStats` counts them. A client only. Where callbacks were cut off as
+    /// well, it is [`CutOff`](Self::CutOff).
+    Unsent {
+        /// Requests that were not sent, or not wholly.
+        requests: u64,
+        /// Bytes of them that were left, and bytes that had not arrived at the server's host.
+        bytes: u64,
+    },
     /// A newer connection took the name, and
     /// [`reconnect_when_evicted`](crate::NodeConfig::reconnect_when_evicted) is not set: a client
     /// only.
@@ -250,7 +259,7 @@ impl Ended {
     /// What became of the node, and what to do about it.
     const fn words(self) -> &'static str {
         match self {
-            Self::Stopped | Self::CutOff(_) => "this node was stopped: start a new one with them",
+            Self::Stopped | Self::CutOff(_) | Self::Unsent { .. } => "this node was stopped: start a new one with them",
             Self::Evicted => {
                 "a newer connection took the name of this node, which does not come back: give every node a name of its own, or \
                  set reconnect_when_evicted"
@@ -267,7 +276,7 @@ impl Ended {
     /// The error of a call on a node that ended so.
     pub(crate) const fn call_error(self) -> CallError {
         match self {
-            Self::Stopped | Self::CutOff(_) | Self::Panicked => CallError::Stopped,
+            Self::Stopped | Self::CutOff(_) | Self::Unsent { .. } | Self::Panicked => CallError::Stopped,
             Self::Evicted => CallError::Evicted,
             Self::RuntimeGone => CallError::RuntimeGone,
         }

@@ -11,7 +11,7 @@ use std::{
 
 use daffi_core::{CallError, Callback, Client, ClientBuilder, ClientState, Disconnected, Ended, NodeConfig, Router};
 use daffi_transport::{Endpoint, LinkConfig, Listener, mem};
-use daffi_wire::{CallCredit, CallId, Data, DataEnd, Extensions, Kind, Limits};
+use daffi_wire::{CallCredit, CallId, Data, DataEnd, Extensions, FormatId, Kind, Limits};
 use futures::{FutureExt, future::poll_fn};
 use tokio::{
     sync::Semaphore,
@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    peer::{Peer, request},
+    peer::{Peer, accept, request},
     support::{
         Formats, asynchronous, client, client_exposing, endpoint, formats, hang, node, router, router_with, worker,
     },
@@ -274,4 +274,56 @@ async fn who_is_cut_off_by_a_router_hears_of_the_router_and_not_of_the_worker() 
             assert!(matches!(error, CallError::Disconnected(Disconnected::ServerCutOff)), "{error}");
         }
     }
+}
+
+/// Queues a large request of that style to a server that takes nothing from its HANDSHAKE on, whose
+/// end of the connection is given.
+async fn queued_at_a_deaf_server(style: &str) -> (Client<Formats>, Peer, mem::MemListener) {
+    let at = endpoint();
+    let mut listener = mem::MemListener::bind(&at).unwrap();
+    let (client, server) = tokio::join!(client(&at, "caller"), accept(&mut listener));
+    let large = "x".repeat(3_000_000);
+    match style {
+        "rpc" => client.rpc_nowait().call("f", (large,)).await.unwrap(),
+        "cast" => client.cast_nowait().call("f", (large,)).await.unwrap(),
+        _ => {
+            let stream = client.stream_nowait().serde(FormatId::JSON);
+            assert_eq!(stream.send("f", futures::stream::iter([large])).await.unwrap(), 1);
+        }
+    }
+    (client, server, listener)
+}
+
+/// Nothing else tells: nobody waits for an answer.
+#[tokio::test(start_paused = true)]
+async fn who_stops_hears_that_a_request_without_answer_was_not_sent() {
+    for style in ["rpc", "cast", "stream"] {
+        let (client, _deaf, _listener) = queued_at_a_deaf_server(style).await;
+        timeout(LONG, client.stop()).await.expect("it stops");
+        let how = client.join().await;
+        let Ended::Unsent { requests: 1, bytes } = how else { panic!("{style}: {how:?}") };
+        assert!((2_000_000..3_000_100).contains(&bytes), "{style}: {bytes}");
+        let stats = client.stats();
+        assert_eq!((stats.unsent_requests, stats.unsent_bytes), (1, bytes), "{style}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_answer_that_is_lost_with_its_connection_is_counted() {
+    let (client, server, mut listener) = queued_at_a_deaf_server("rpc").await;
+    drop(server);
+    let _next = timeout(LONG, accept(&mut listener)).await.expect("it comes back");
+    assert_eq!(client.stats().unsent_requests, 1);
+    client.stop().await;
+    assert_eq!(client.join().await, Ended::Stopped, "that was before");
+}
+
+#[tokio::test]
+async fn a_request_without_answer_that_was_taken_is_sent() {
+    let (client, mut server, _listener) = queued_at_a_deaf_server("rpc").await;
+    let stopping = client.stop();
+    let taking = async { while server.receive().await.is_some() {} };
+    timeout(LONG, async { tokio::join!(stopping, taking) }).await.expect("it stops");
+    assert_eq!(client.join().await, Ended::Stopped);
+    assert_eq!((client.stats().unsent_requests, client.stats().unsent_bytes), (0, 0));
 }

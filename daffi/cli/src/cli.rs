@@ -32,7 +32,8 @@ Exit codes:
      exposes the callback
   2  wrong usage
   3  no connection, or it was lost
-  4  no answer in time
+  4  no answer in time, or not sent
+     in time where none is awaited
   5  cannot listen there
   6  calls were cut off by --grace
   130, 143  a call was ended by Ctrl-C

@@ -278,9 +278,11 @@ impl Connection {
         self.open(address, ROLE, |builder| leaving_soon(builder).look_only()).await
     }
 
-    /// Connects to make calls that nobody answers.
-    pub(crate) async fn sender(&self, address: &Address) -> Result<Client, Failure> {
-        self.open(address, ROLE, |builder| builder).await
+    /// Connects to make calls that nobody answers. What was called is sent within `grace`; `None`:
+    /// however long that takes.
+    pub(crate) async fn sender(&self, address: &Address, grace: Option<Duration>) -> Result<Client, Failure> {
+        let grace = grace.unwrap_or(Duration::MAX);
+        self.open(address, ROLE, |builder| builder.configure(|config| config.grace = grace)).await
     }
 }
 

@@ -104,6 +104,11 @@ fn header(text: &str) -> Result<(String, String), String> {
 }
 
 impl Invocation {
+    /// How long to wait; `None`: as long as it takes.
+    pub(crate) const fn timeout(&self) -> Option<Duration> {
+        self.timeout.0
+    }
+
     /// Reads the command line, and with it stdin and files. Ctrl-C is heard meanwhile.
     pub(crate) async fn read(self, place: &Place) -> Result<Invoked, Failure> {
         let input = Input::new(self.text);

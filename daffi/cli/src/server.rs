@@ -337,6 +337,9 @@ fn report_end(how: io::Result<Ended>, name: &str) -> Result<(), Failure> {
             "{calls} {} not answered when --grace was over, and cut off: a longer --grace waits for more",
             if calls == 1 { "call was" } else { "calls were" }
         ))),
+        Ok(Ended::Unsent { requests, bytes }) => Err(Failure::CutOff(format!(
+            "{requests} requests that nobody answers, {bytes} bytes, were not sent when --grace was over: the router takes nothing"
+        ))),
         Ok(Ended::Panicked) => Err(Failure::Failed(
             "a task of the node panicked, so it takes no connections any more: start it again, and report the panic"
                 .to_owned(),

@@ -19,7 +19,7 @@ pub(crate) mod version;
 
 use std::time::Duration;
 
-use daffi::Client;
+use daffi::{Client, ClientState, Ended, Shown};
 use tokio::time::timeout;
 
 use crate::{
@@ -109,7 +109,43 @@ pub(crate) async fn closing<T, E: Explain>(
         client.stop().await;
         Ok(())
     };
-    let unsent = || "the connection was still being closed: what waits for no answer may not have been sent".to_owned();
+    let unsent = || match client.stats().queued_bytes {
+        0 => "the connection was still being closed: what waits for no answer may not have been sent".to_owned(),
+        bytes => format!("it was not sent: {bytes} bytes were still waiting for the other end to take them"),
+    };
     interrupts.cut_noting(stopping, unsent).await?;
     done
+}
+
+/// What is sent and not answered: it was sent once the connection was closed in order.
+pub(crate) struct OneWay<'a> {
+    pub(crate) method: &'a str,
+    /// For whom, if somebody was named.
+    pub(crate) receiver: Option<&'a str>,
+    pub(crate) address: &'a Address,
+}
+
+impl OneWay<'_> {
+    /// Does `work`, and fails unless the other end has taken all that it sends.
+    pub(crate) async fn closing<T, E: Explain>(
+        self,
+        interrupts: &Interrupts,
+        client: &Client,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Failure> {
+        let done = closing(interrupts, client, work).await?;
+        match *client.state().borrow() {
+            ClientState::Ended(Ended::Unsent { bytes, .. }) => Err(self.unsent(bytes)),
+            _ => Ok(done),
+        }
+    }
+
+    fn unsent(self, bytes: u64) -> Failure {
+        let Self { method, receiver, address } = self;
+        let to = receiver.map_or_else(String::new, |name| format!(" to {}", Shown::new(name)));
+        Failure::TimedOut(format!(
+            "{method} was not sent{to}: {bytes} bytes were left that {address} did not take in time; see with \
+             `daffi ping` whether a node there stands still, and call again; --timeout TIME waits longer"
+        ))
+    }
 }

@@ -1,7 +1,7 @@
 use clap::Args;
 use daffi::{CastNowait, RpcNowait};
 
-use super::{closing, prepare, until_told};
+use super::{OneWay, prepare, until_told};
 use crate::{
     connection::{Connection, Place},
     failure::Failure,
@@ -11,11 +11,13 @@ use crate::{
 };
 
 const TIMEOUT: &str = "How long to wait until the receiver takes the request, of which it may have too many, and with --wait \
-until there is one: seconds, or a time such as 200ms; `none` for as long as it takes";
+until there is one; and then as long again until the request was sent: seconds, or a time such as 200ms; `none` for as long \
+as it takes";
 
 /// Call a callback without waiting for an answer
 ///
-/// Ends once the request was sent. Nothing tells whether it arrived, or what came of it.
+/// Ends once the request was sent, with exit code 4 if that was not possible within --timeout.
+/// Nothing tells whether it arrived, or what came of it.
 #[derive(Debug, Args)]
 #[command(
     override_usage = "daffi nowait [OPTIONS] [URL] METHOD [ARG]...",
@@ -43,10 +45,12 @@ pub(crate) struct Nowait {
 
 impl Nowait {
     pub(crate) async fn run(self, interrupts: &Interrupts) -> Result<(), Failure> {
+        let grace = self.invocation.timeout();
         let reading = self.invocation.read(&self.place);
         let (invoked, client) =
-            prepare(interrupts, reading, async |address| self.connection.sender(address).await).await?;
+            prepare(interrupts, reading, async |address| self.connection.sender(address, grace).await).await?;
         let method = &invoked.method;
+        let sent = OneWay { method, receiver: self.receiver.as_deref(), address: &invoked.address };
         if self.all {
             let cast = invoked.serde.into_iter().fold(client.cast_nowait(), CastNowait::serde);
             let cast = invoked.timeout.into_iter().fold(cast, CastNowait::timeout);
@@ -58,7 +62,7 @@ impl Nowait {
                 tell_dropped(&client, &invoked.headers, method, &[]);
                 queued
             };
-            closing(interrupts, &client, called).await?;
+            sent.closing(interrupts, &client, called).await?;
         } else {
             let rpc = self.receiver.iter().fold(client.rpc_nowait(), RpcNowait::receiver);
             let rpc = invoked.serde.into_iter().fold(rpc, RpcNowait::serde);
@@ -72,7 +76,7 @@ impl Nowait {
                 tell_dropped(&client, &invoked.headers, method, &receiver);
                 queued
             };
-            closing(interrupts, &client, called).await?;
+            sent.closing(interrupts, &client, called).await?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt},
 };
 
-use super::{closing, no_connection_yet, until_told};
+use super::{OneWay, closing, no_connection_yet, until_told};
 use crate::{
     address::Address,
     connection::{Connection, Place},
@@ -51,7 +51,8 @@ pub(crate) struct Stream {
     /// Chunks that may be unacknowledged at once. Above 1 they run in order only where workers is 1
     #[arg(short, long, value_name = "CHUNKS", default_value = "1", conflicts_with = "nowait")]
     window: Count,
-    /// Wait for no acknowledgement: ends once all was sent
+    /// Wait for no acknowledgement: ends once all was sent, with exit code 4 if that was not
+    /// possible within --timeout of the last chunk
     #[arg(long)]
     nowait: bool,
     /// Format of the chunks
@@ -59,7 +60,7 @@ pub(crate) struct Stream {
     serde: Serde,
     /// How long to wait for the acknowledgement of a chunk: seconds, or a time such as 200ms;
     /// `none` for as long as it takes
-    #[arg(short, long, value_name = "TIME", default_value = "30", conflicts_with = "nowait")]
+    #[arg(short, long, value_name = "TIME", default_value = "30")]
     timeout: Wait,
     /// Print the number of chunks and bytes as one line of JSON
     #[arg(long)]
@@ -103,10 +104,13 @@ impl Stream {
         let window = if self.nowait { None } else { Some(self.window.0 as u64) };
         let given_up = || format!("{method} was cancelled: {}", how_far(begun.get(), progress.position(), window));
         let sent = if self.nowait {
-            let client = interrupts.cut_noting(self.connection.sender(&address), unconnected).await?;
+            let connecting = self.connection.sender(&address, self.timeout.0);
+            let client = interrupts.cut_noting(connecting, unconnected).await?;
+            let name = self.receiver.clone();
+            let all = OneWay { method: &method, receiver: name.as_deref(), address: &address };
             let stream = self.receiver.into_iter().fold(client.stream_nowait(), StreamNowait::receiver);
             let sending = stream.serde(self.serde.into()).send(&method, chunks);
-            closing(interrupts, &client, until_told(interrupts, &client, sending, given_up)).await?
+            all.closing(interrupts, &client, until_told(interrupts, &client, sending, given_up)).await?
         } else {
             let client = interrupts.cut_noting(self.connection.caller(&address), unconnected).await?;
             let stream = self.receiver.into_iter().fold(client.stream(), StreamCall::receiver);

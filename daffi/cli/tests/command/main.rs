@@ -29,4 +29,5 @@ mod streams;
 mod support;
 mod top;
 mod top_screen;
+mod unsent;
 mod watched;

@@ -128,10 +128,12 @@ impl Call {
             drop(client.members());
         }
         let called = async {
+            // Looked at before the call is given up, and what waits of it with it.
+            let told = interrupts.await_signal().map(|signal| (signal, client.stats().queued_bytes));
             let ended = tokio::select! {
                 answered = self.call(rpc, invoked, &progress) => answered,
                 // The call is given up before the connection is closed.
-                signal = interrupts.await_signal() => Err(progress.interrupt_failure(&invoked.method, signal).into()),
+                (signal, unsent) = told => Err(progress.interrupt_failure(&invoked.method, signal, unsent).into()),
             };
             self.tell_headers(client, invoked);
             ended

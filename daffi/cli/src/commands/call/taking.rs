@@ -8,6 +8,9 @@ use futures::{FutureExt, StreamExt};
 use super::printer::Printer;
 use crate::{failure::Failure, interrupts::Signal, suggestion::Explain};
 
+/// More bytes than all that waits to be sent beside a call.
+const MUCH: usize = 1024;
+
 /// Why a call, or taking its results, came to no good end.
 pub(super) enum Trouble {
     /// The call failed.
@@ -50,10 +53,17 @@ impl Progress {
         self.streams.set(true);
     }
 
-    /// What a signal ends.
-    pub(super) fn interrupt_failure(&self, method: &str, signal: Signal) -> Failure {
+    /// What a signal ends. `unsent`: bytes that wait to be sent.
+    pub(super) fn interrupt_failure(&self, method: &str, signal: Signal, unsent: usize) -> Failure {
         if !self.streams.get() {
-            return Failure::Cancelled(signal, format!("{method} was cancelled"));
+            // So much is no question whether the other end lives, which may wait as well.
+            let note = match unsent {
+                MUCH.. => {
+                    format!("{method} was cancelled before it was sent, so it did not run: {unsent} bytes were left")
+                }
+                _ => format!("{method} was cancelled"),
+            };
+            return Failure::Cancelled(signal, note);
         }
         let results = match self.results.get() {
             1 => "1 result".to_owned(),
