@@ -199,7 +199,7 @@ async fn live(setting: &Setting, client: &Client<Formats>, calls: bool) {
             *start
         };
         let rng = Rng::with_seed(setting.seed ^ hash(&format!("{host} {start}")));
-        open = make_calls(client, &setting.ledger, rng, &setting.workers).await;
+        open = make_calls(client, &setting.ledger, rng, &setting.workers, setting.network.window()).await;
     }
     times::until(PROBE).await;
     for call in open {

@@ -53,7 +53,8 @@ impl Default for Shape {
 }
 
 impl Shape {
-    /// The smallest window: the calls of a simulation fit through it in time.
+    /// The smallest window: the calls of a simulation fit through it in time, of which none has
+    /// more than some windows.
     pub const SMALLEST_WINDOW: usize = 32 * 1024;
 
     /// The largest window.
@@ -131,6 +132,11 @@ impl Network {
     #[must_use]
     pub fn new(shape: Shape) -> Self {
         Self { shape, ..Self::default() }
+    }
+
+    /// Bytes that may be on their way in one direction.
+    pub(crate) const fn window(&self) -> usize {
+        self.shape.window
     }
 
     /// The next connection that `host` opens breaks, at both ends, when `end` has read `bytes` of

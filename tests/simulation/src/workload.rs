@@ -23,6 +23,11 @@ const LARGE: usize = 100_000;
 /// And up to this one more rarely: it travels in parts.
 const IN_PARTS: usize = 2_500_000;
 
+/// So often at most what one payload has fits through a connection before all is well again, which
+/// takes as long as a window travels each time: several of them share a connection, one after
+/// another, and each passes two connections, there and back.
+const WINDOWS: usize = 8;
+
 /// What a callback answers.
 type Echo = (u64, String, Bytes);
 
@@ -32,13 +37,14 @@ pub(crate) async fn make_calls(
     ledger: &Arc<Ledger>,
     mut rng: Rng,
     workers: &[String],
+    window: usize,
 ) -> Vec<JoinHandle<()>> {
     let mut open = Vec::new();
     times::until(CALLS_FROM).await;
     while times::now() < CALLS_UNTIL {
         sleep(Duration::from_millis(rng.u64(0..200))).await;
         for _ in 0..rng.usize(1..4) {
-            let call = Planned::new(&mut rng, workers);
+            let call = Planned::new(&mut rng, workers, WINDOWS * window);
             open.push(spawn_local(call.make(client.clone(), Arc::clone(ledger))));
         }
     }
@@ -78,7 +84,7 @@ enum Style {
 }
 
 impl Planned {
-    fn new(rng: &mut Rng, workers: &[String]) -> Self {
+    fn new(rng: &mut Rng, workers: &[String], largest: usize) -> Self {
         let style = match rng.u8(0..20) {
             0..7 => Style::Rpc(None),
             7..9 => Style::Both { items: rng.u64(0..200), size: rng.usize(0..2_000) },
@@ -90,7 +96,7 @@ impl Planned {
             _ => Style::StreamNowait { chunks: rng.u64(0..20) },
         };
         let size = match rng.u8(0..20) {
-            0 if rng.u8(0..4) == 0 => rng.usize(LARGE..IN_PARTS),
+            0 if rng.u8(0..4) == 0 => rng.usize(LARGE..IN_PARTS).min(largest),
             0 => rng.usize(0..LARGE),
             1..5 => rng.usize(0..10_000),
             _ => rng.usize(0..50),
