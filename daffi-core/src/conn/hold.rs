@@ -96,7 +96,8 @@ pub(super) fn hold(counts: &Counts, peer: PeerKind) -> Result<Hold, Excess> {
             return excess(NO_MEMORY, counts.all, counts.all_at_most);
         }
         if !credited || waiting > share {
-            if peer.waits && counts.unfinished > UNFINISHED_FREELY && starves(counts) {
+            let starves = counts.unfinished > UNFINISHED_FREELY && starves(counts);
+            if peer.waits && (starves || waiting > share && is_used_up(counts)) {
                 return Ok(Hold::Starve);
             }
             let slow = if peer.waits || waiting > share { Hold::Crawl } else { Hold::Slow };
@@ -112,6 +113,14 @@ pub(super) fn hold(counts: &Counts, peer: PeerKind) -> Result<Hold, Excess> {
     } else {
         Ok(Hold::Trickle)
     }
+}
+
+/// Whether nothing is left, even beyond the shares: what came before has to be worked off, or given
+/// up by those who do not take it, before one that holds more than its share is read again. Many of
+/// them, each of which keeps to what it was granted while there was much, would need more memory
+/// than all have.
+const fn is_used_up(counts: &Counts) -> bool {
+    counts.all > counts.all_at_most
 }
 
 /// Whether a frame that has begun needs memory that there is none of.
@@ -134,7 +143,7 @@ mod tests {
         share: 1000,
         soft_share: 100,
         standing: NO_STANDING,
-        all: 5000,
+        all: 4000,
         all_at_most: 4000,
         answers_wait: false,
         provoked: 0,
@@ -207,6 +216,15 @@ mod tests {
     }
 
     #[test]
+    fn where_nothing_is_left_nobody_is_read_who_can_wait_and_holds_more_than_its_share() {
+        let used_up = Counts { all: 4001, ..IDLE };
+        assert_eq!(all(used_up), [READ; 4]);
+        assert_eq!(all(Counts { waiting: 1000, ..used_up }), [STOP, SLOW, READ, SLOW]);
+        assert_eq!(all(Counts { waiting: 1001, ..used_up }), [STOP, CRAWL, STARVE, CRAWL]);
+        assert_eq!(all(Counts { waiting: 1001, standing: GOES, ..used_up }), [STOP, None, None, None]);
+    }
+
+    #[test]
     fn the_reserve_is_no_excuse_for_a_backlog() {
         let standing = Standing { has_reserve: true, ..NO_STANDING };
         let both = Counts { waiting: 500, unfinished: 900, standing, ..IDLE };
@@ -216,7 +234,7 @@ mod tests {
     #[test]
     fn reasons_say_what_and_how_much() {
         for (waiting, unfinished) in [(2000, 0), (0, 2000)] {
-            let counts = Counts { waiting, unfinished, standing: GOES, ..IDLE };
+            let counts = Counts { waiting, unfinished, standing: GOES, all: 5000, ..IDLE };
             let excess = hold(&counts, OLD_CLIENT).unwrap_err();
             assert_eq!((excess.size, excess.limit), (5000, 4000), "of all, and not of its share");
             assert!(excess.what.contains("`budget_bytes`"), "{}", excess.what);

@@ -60,5 +60,6 @@ mod two_ways;
 mod unanswered;
 mod waiting;
 mod watching;
+mod windows;
 mod worker_line;
 mod workers;
