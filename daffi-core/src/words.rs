@@ -14,7 +14,7 @@ macro_rules! words {
          error that says what happened."
     };
     (results) => {
-        "Each result is taken as it is read here, so a slow reader holds its callback up. The timeout is that of the first \
+        "`()` takes any result. Each is taken as it is read here, so a slow reader holds its callback up. The timeout is that of the first \
          result, counted from the call, and of each further one, counted from when it is waited for. A callback that has not \
          returned its stream by then, or its plain value, sees that as its deadline.\n\nCancelling: dropping the future, or what it gives, gives the \
          call up: the callback's stream is dropped.\n\n# Errors\n`CallError`, if the callback failed before its first result; \

@@ -134,6 +134,20 @@ async fn results_come_one_by_one_and_end() {
 }
 
 #[tokio::test]
+async fn whoever_wants_no_results_takes_any() {
+    for behind_router in WAYS {
+        let (_nodes, at) = callee(behind_router, &Seen::default()).await;
+        let caller = client(&at, "caller").await;
+        for n in [0, 1000] {
+            let counted = soon(caller.rpc().results::<()>("count", (n,))).await.unwrap();
+            assert_eq!(soon(counted.try_collect::<Vec<_>>()).await.unwrap().len(), n);
+        }
+        let added = soon(caller.rpc().results::<()>("add", (1, 2))).await.unwrap();
+        assert_eq!(soon(added.try_collect::<Vec<_>>()).await.unwrap(), [()]);
+    }
+}
+
+#[tokio::test]
 async fn an_error_is_the_last_result_and_a_refusal_is_none() {
     for behind_router in WAYS {
         let (_nodes, at) = callee(behind_router, &Seen::default()).await;

@@ -105,6 +105,7 @@ fn check(request: &Request<'_, '_>) -> Result<UpgradeRequest, UpgradeRefusal> {
         return Err(bad("a request for a WebSocket has no body"));
     }
     let host = only(request.headers, "Host")?;
+    only(request.headers, "Sec-WebSocket-Version")?;
     let key = only(request.headers, "Sec-WebSocket-Key")?;
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     Ok(UpgradeRequest {
@@ -174,6 +175,12 @@ mod tests {
             ("Sec-WebSocket-Key", "X", "400", "Key is missing"),
             ("dGhlIHNhbXBsZSBub25jZQ==", " ", "400", "Key is empty"),
             ("Sec-WebSocket-Key", "Sec-WebSocket-Key: x\r\nSec-WebSocket-Key", "400", "Key is there more than once"),
+            (
+                "Sec-WebSocket-Key",
+                "Sec-WebSocket-Version: 8\r\nSec-WebSocket-Key",
+                "400",
+                "Version is there more than once",
+            ),
             ("Host: node:5\r\n", "", "400", "Host is missing"),
             ("Host: node:5", "Host:", "400", "Host is empty"),
             ("Host: node:5", "Host: node:5\r\nhost: evil:5", "400", "Host is there more than once"),
