@@ -6,6 +6,7 @@ pub(crate) mod body_line;
 mod bounds;
 mod budget;
 mod claims;
+mod class;
 mod clock;
 mod data_queue;
 mod driver;
@@ -52,12 +53,13 @@ pub(crate) use self::{
     alive::Alive,
     body_line::{BodyPlace, BodyProgress, TakesRoom, Whose},
     budget::{Account, Budget, Charge, NoRoom, READ_FREELY, Reading},
+    class::Class,
     clock::{Clock, SLOW, TimedRun},
     data_queue::{DataFrom, DataKey},
     driver::{Driver, Handler},
     inbound::{Inbound, Ticket, WAITING_COST},
     long_turns::LongTurns,
-    outbox::{Class, Closed, Outbox, Queued, Receipt},
+    outbox::{Closed, Outbox, Queued, Receipt},
     turn::{Turn, nanos},
     unsent::LeftUnsent,
     voice::Voice,
