@@ -10,6 +10,7 @@ use crate::{
     connection::{Place, SCHEMES},
     failure::Failure,
     input::Input,
+    negative::unmark,
     quantity::Wait,
 };
 
@@ -32,13 +33,13 @@ or one that would be taken for one of these.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Invocation {
     /// Where the network is; left out: see `daffi context`
-    #[arg(value_name = "URL", allow_negative_numbers = true)]
+    #[arg(value_name = "URL", allow_negative_numbers = true, value_parser = unmark)]
     first: Option<String>,
     /// The callback
-    #[arg(value_name = "METHOD", allow_negative_numbers = true)]
+    #[arg(value_name = "METHOD", allow_negative_numbers = true, value_parser = unmark)]
     second: Option<String>,
     /// Its arguments: JSON, else text; - or @FILE for bytes
-    #[arg(value_name = "ARG", allow_negative_numbers = true)]
+    #[arg(value_name = "ARG", allow_negative_numbers = true, value_parser = unmark)]
     rest: Vec<String>,
     /// A keyword argument; may be repeated
     #[arg(short, long = "kwarg", value_name = "NAME=VALUE")]

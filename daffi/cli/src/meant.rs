@@ -137,7 +137,7 @@ fn tuple(text: &str) -> Option<String> {
 /// How JSON writes a number as other languages do: in digits of another base, in groups of three
 /// digits, or with a part left out. Nobody means a number by `+3` and `007` for certain: numbers of
 /// telephones and codes are written so.
-fn number(text: &str) -> Option<String> {
+pub(crate) fn number(text: &str) -> Option<String> {
     let (sign, bare) = match text.strip_prefix(['-', '+']) {
         Some(bare) => (if text.starts_with('-') { "-" } else { "" }, bare),
         None => ("", text),

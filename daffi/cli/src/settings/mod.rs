@@ -18,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser, parser::ValueSource};
+use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, parser::ValueSource};
 use daffi::policy::Policy;
 
 pub(crate) use self::{
@@ -31,7 +31,7 @@ use self::{
     file::read,
     policy::{Sealed, Seals},
 };
-use crate::{cli::Cli, failure::Failure, suggestion::nearest, wrong_usage};
+use crate::{cli::Cli, failure::Failure, negative, suggestion::nearest, wrong_usage};
 
 /// The command whose options may stand elsewhere.
 const COMMAND: &str = "router";
@@ -136,7 +136,7 @@ impl From<clap::Error> for Refused {
 /// Reads a command line, and the file and the environment of a router.
 pub(crate) fn parse(args: &[OsString]) -> Result<Given, Refused> {
     let Some(file) = file_of(args) else {
-        let cli = Cli::try_parse_from(args)?;
+        let cli = negative::parse(args)?;
         return Ok(Given {
             cli,
             file: None,

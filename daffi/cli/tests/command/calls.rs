@@ -196,3 +196,20 @@ fn nowait_sends_before_it_ends() {
     assert_eq!(run(&["nowait", &at, "fail", "unheard"]).answer(), "", "nobody hears of it");
     demo.log("unheard");
 }
+
+#[test]
+fn negative_numbers_are_arguments() {
+    let demo = Running::demo();
+    let at = demo.endpoint();
+    for (number, json) in [("-1e-5", "-0.00001"), ("-1.5e-3", "-0.0015"), ("-1e+5", "-100000.0"), ("-1e5", "-100000.0")]
+    {
+        assert_eq!(run(&["call", &at, "echo", number, "--json", "-t", "5"]).answer(), format!("{json}\n"), "{number}");
+    }
+    for (number, json) in [("-.5", "-0.5"), ("-0x10", "-16"), ("-1_000", "-1000")] {
+        let ran = run(&["call", &at, "echo", number]);
+        assert!(ran.failure(2).starts_with(&format!("{number} is no number in JSON: write {json} for")), "{ran:?}");
+        assert_eq!(run(&["call", &at, "echo", number, "--text"]).answer(), format!("{number}\n"));
+    }
+    let mistyped = run(&["call", &at, "echo", "-1e-5", "--jsn"]);
+    assert!(mistyped.code == Some(2) && mistyped.stderr.contains("'--json'"), "{mistyped:?}");
+}

@@ -126,6 +126,19 @@ async fn events_of_a_python_router_are_followed() {
     }
 }
 
+/// It answers a question that it does not know with silence.
+#[tokio::test]
+async fn what_no_python_node_tells_is_not_asked_for() {
+    let (router, service) = (Peer::router().start().await, Peer::service().name("py").start().await);
+    for at in [router.endpoint(), service.endpoint()] {
+        for args in [&["top", &at][..], &["top", &at, "--json"], &["members", &at, "--long"]] {
+            let ran = run(args);
+            let told = "a node of daffi 3.0.1 cannot tell this: `daffi members` lists";
+            assert!(ran.code == Some(2) && ran.stderr.contains(told), "{args:?}: {ran:?}");
+        }
+    }
+}
+
 /// It would stay open for ever: its callback runs, its worker is connected, and nobody set a
 /// timeout.
 #[tokio::test]

@@ -8,7 +8,7 @@ mod view;
 use std::time::Duration;
 
 use clap::Args;
-use daffi::{CallError, Client, Role};
+use daffi::{CallError, Client, Level, Role};
 use serde_json::Value;
 use tokio::time::sleep;
 
@@ -101,14 +101,21 @@ impl Top {
 
 /// What the router counted so far.
 pub(crate) async fn ask(client: &Client) -> Result<Value, Failure> {
+    // Such a node answers a question that it does not know with silence.
+    if client.server_level().is_some_and(|level| !level.at_least(Level::FOUR)) {
+        return Err(Failure::Usage(
+            "a node of daffi 3.0.1 cannot tell this: `daffi members` lists who is there, and `daffi bench` measures a \
+             callback; a router of daffi in Rust in its place tells it"
+                .to_owned(),
+        ));
+    }
     let asked = client.rpc().timeout(PATIENCE).call(STATS, ()).await;
     asked.map_err(|error| match error {
         _ if client.server_role() == Some(Role::Service) => {
             Failure::Usage("this is a service, which tells its numbers by --admin; a router answers this".to_owned())
         }
         CallError::ReceiverNotFound { .. } => Failure::Failed(
-            "this router tells no numbers, as it is older, or of daffi 3.0.1: `daffi members` lists who is there"
-                .to_owned(),
+            "this router tells no numbers, as it is older: `daffi members` lists who is there".to_owned(),
         ),
         CallError::Timeout { .. } => Failure::TimedOut(format!(
             "the router did not tell its numbers within {} s: it has too much to do, or stands still; ask again",
