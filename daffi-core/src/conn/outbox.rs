@@ -304,6 +304,8 @@ impl Outbox {
         let mut queue = self.queue.lock();
         let had_room = queue.data.own_bytes() < OWN_DATA;
         forget(&mut queue.data);
+        // A driver that finds nothing looks no further, and would go on being taken for asked.
+        queue.asked &= queue.has_untaken();
         let has_room = !had_room && queue.data.own_bytes() < OWN_DATA;
         self.count(&mut queue);
         let is_awaited = queue.awaited && !self.is_crowded();

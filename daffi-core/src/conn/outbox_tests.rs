@@ -138,6 +138,21 @@ fn other_frames_pass_between_parts_of_much_data() {
 }
 
 #[test]
+fn the_driver_is_asked_again_after_what_it_was_asked_for_is_forgotten() {
+    let (outbox, part) = (outbox(16 * MIB), Bytes::from_static(b"part"));
+    let key = |id| DataKey { from: DataFrom::Conn(1), id: daffi_wire::CallId(id), from_caller: true };
+    assert_eq!(outbox.push_data(key(1), part.clone(), 1).unwrap(), Queued::Ask);
+    outbox.forget_data(|data| data.forget(key(1)));
+    assert!(!outbox.is_waiting());
+    assert_eq!(outbox.push(Class::Own, b"request", None).unwrap(), Queued::Ask);
+    assert_eq!(outbox.push_data(key(2), part, 1).unwrap(), Queued::Asked);
+    outbox.forget_data(|data| data.forget(key(2)));
+    assert!(outbox.is_waiting(), "it is still asked for the request");
+    assert_eq!(outbox.push(Class::Own, b"request", None).unwrap(), Queued::Asked);
+    outbox.close();
+}
+
+#[test]
 fn what_the_peer_provoked_is_forgotten_as_it_is_taken() {
     let outbox = outbox(16 * MIB);
     for _ in 0..1000 {
