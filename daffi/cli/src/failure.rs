@@ -8,7 +8,7 @@ use daffi::{
 };
 use rustix::io::Errno;
 
-use crate::{interrupts::Signal, output};
+use crate::{interrupts::Signal, names::shown_name, output};
 
 /// Why a command did not do what it was asked to.
 #[derive(Clone, Debug)]
@@ -65,8 +65,8 @@ impl From<CallError> for Failure {
         let text = error.to_string();
         match error {
             CallError::Timeout { .. } => Self::TimedOut(hinted(&text, "--timeout TIME waits longer")),
-            CallError::ReceiverNotFound { .. } => {
-                Self::Failed(format!("{text}; `daffi members` lists who is there and what they expose"))
+            CallError::ReceiverNotFound { ref method, ref receiver } => {
+                Self::Failed(nobody(&error, method, receiver.as_deref(), "daffi members"))
             }
             // It says itself that the call did not run.
             CallError::Disconnected(_) if error.is_retryable() => Self::NoConnection(text),
@@ -153,6 +153,18 @@ impl From<InitializationError> for Failure {
 fn hinted(text: &str, hint: &str) -> String {
     let join = if text.ends_with('?') { "" } else { ";" };
     format!("{text}{join} {hint}")
+}
+
+/// Nobody exposes what is called, with the command that lists who is there.
+pub(crate) fn nobody(error: &CallError, method: &str, receiver: Option<&str>, list: &str) -> String {
+    let name = shown_name(method);
+    let text = match receiver {
+        // It says itself what an empty name is.
+        _ if method.is_empty() || receiver == Some("") => error.to_string(),
+        Some(receiver) => format!("{} is not a member that exposes {name}", shown_name(receiver)),
+        None => format!("no member exposes {name}"),
+    };
+    format!("{text}; `{list}` lists who is there and what they expose")
 }
 
 /// Signals cannot be heard.

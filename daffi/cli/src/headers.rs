@@ -1,8 +1,8 @@
 //! Headers of the command line, which do not reach everybody.
 
-use daffi::{Client, Level, Shown};
+use daffi::{Client, Level};
 
-use crate::output;
+use crate::{names::listed_name, output};
 
 /// So many are named who get none.
 const NAMED: usize = 3;
@@ -19,7 +19,7 @@ pub(crate) fn tell_dropped(client: &Client, headers: &[(String, String)], method
         .iter()
         .filter(|name| receivers.is_empty() || receivers.contains(&name.as_str()))
         .filter(|name| !members.level(name).at_least(Level::FOUR))
-        .map(|name| Shown::new(name).to_string())
+        .map(|name| listed_name(name))
         .collect();
     if old.is_empty() {
         return;

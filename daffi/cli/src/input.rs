@@ -56,7 +56,10 @@ impl Input {
     /// `NAME=VALUE`.
     pub(crate) fn keyword(&mut self, text: &str) -> Result<(String, Value), Failure> {
         match text.split_once('=') {
-            Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), self.argument(value)?)),
+            Some((name, value)) if !name.is_empty() => {
+                let value = self.argument(value).map_err(|error| error.preceded_by(&format!("--kwarg {name}: ")));
+                Ok((name.to_owned(), value?))
+            }
             _ => Err(Failure::Usage(format!("--kwarg {text}: write NAME=VALUE"))),
         }
     }

@@ -127,7 +127,7 @@ impl Invocation {
     fn read_now(self, address: Address, words: Vec<String>, mut input: Input) -> Result<Invoked, Failure> {
         let mut words = words.into_iter();
         let method = words.next().ok_or_else(|| {
-            Failure::Usage("no METHOD: name the callback to call; `daffi members` lists them".to_owned())
+            Failure::Usage(format!("no METHOD: name the callback to call; `daffi members {address}` lists them"))
         })?;
         if method.is_empty() {
             return Err(Failure::Usage("METHOD is empty: name the callback to call".to_owned()));

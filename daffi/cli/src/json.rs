@@ -1,6 +1,6 @@
 //! Reads JSON as it was written: no number loses a digit, and what `--json` prints is taken back.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use daffi::{Shown, Value};
@@ -107,6 +107,11 @@ fn object(entries: Vec<(String, &RawValue)>, depth: usize) -> Result<Value, Pars
 }
 
 fn plain(entries: Vec<(String, &RawValue)>, depth: usize) -> Result<Value, ParseError> {
+    let mut keys = HashSet::new();
+    if let Some((key, _)) = entries.iter().find(|(key, _)| !keys.insert(key)) {
+        let key = Shown::new(key).at_most(SHOWN);
+        return Err(ParseError::Value(format!("the key \"{key}\" is given twice, and a map has each once")));
+    }
     let entries = entries.into_iter().map(|(key, raw)| Ok((Value::Str(key.into()), value(raw, depth)?)));
     entries.collect::<Result<_, _>>().map(Value::Map)
 }

@@ -26,6 +26,7 @@ mod json;
 mod logging;
 mod lossy;
 mod meant;
+mod names;
 mod negative;
 mod output;
 mod python;

@@ -1,8 +1,11 @@
 //! What somebody who mistyped a name may have meant.
 
-use daffi::{CallError, Client, Shown, StreamError};
+use daffi::{CallError, Client, StreamError};
 
-use crate::failure::Failure;
+use crate::{
+    failure::{Failure, nobody},
+    names::shown_start,
+};
 
 /// How many letters of a name may differ.
 const DISTANCE: usize = 2;
@@ -17,13 +20,12 @@ pub(crate) trait Explain {
 
 impl Explain for CallError {
     fn explain(self, client: &Client) -> Failure {
-        let meant = suggestion(&self, client);
-        match (Failure::from(self), meant) {
-            (Failure::Failed(text), Some(meant)) => {
-                Failure::Failed(format!("{text}; did you mean {}?", Shown::new(&meant).at_most(LONGEST)))
-            }
-            (failure, _) => failure,
-        }
+        let Self::ReceiverNotFound { method, receiver } = &self else { return self.into() };
+        let text = nobody(&self, method, receiver.as_deref(), &format!("daffi members {}", client.endpoint()));
+        Failure::Failed(match suggestion(&self, client) {
+            Some(meant) => format!("{text}; did you mean {}?", shown_start(&meant, LONGEST)),
+            None => text,
+        })
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use daffi::Shown;
 use textwrap::{Options, WordSeparator, WordSplitter};
+
+use crate::names::{listed_name, shown_name};
 
 /// Blanks between the columns.
 const GAP: usize = 2;
@@ -16,7 +17,7 @@ pub(crate) fn table<'a>(
     rows: impl Iterator<Item = (&'a str, &'a [String])>,
     width: Option<u16>,
 ) -> String {
-    shown_table([name, words], rows.map(|(name, words)| (Shown::new(name).to_string(), words)), width)
+    shown_table([name, words], rows.map(|(name, words)| (shown_name(name), words)), width)
 }
 
 /// [`table`] of names that can be shown as they are.
@@ -47,7 +48,7 @@ fn join_words(words: &[String]) -> String {
         return "-".to_owned();
     }
     // A blank in a word must not look like one between words.
-    let words = words.iter().map(|word| Shown::new(word).to_string().replace(' ', "\u{a0}"));
+    let words = words.iter().map(|word| listed_name(word).replace(' ', "\u{a0}"));
     words.collect::<Vec<_>>().join(", ")
 }
 

@@ -28,7 +28,8 @@ About the measurement:
 --in-flight callers share a connection, and each calls again as soon as it has its answer. The time of a call is that \
 from the call to its answer. With --rate calls begin at fixed times, whatever became of those before, and their time counts from \
 when they were due. Calls during --warm-up do not count.
-Errors are counted by their class and do not end the run; their exit code is that of the first. Ctrl-C ends it early, and \
+Errors are counted by their class and do not end the run; their exit code is that of the first. What nobody exposes from the \
+beginning ends it. Ctrl-C ends it early, and \
 what was measured until then is told.
 
 Examples:
@@ -161,7 +162,9 @@ impl Bench {
                     Failure::Cancelled(signal, "nothing was measured: no call had ended yet".to_owned())
                 }
                 Err(failure) => failure,
-                Ok(()) => Failure::Failed("no call began and ended in time: raise --duration".to_owned()),
+                Ok(()) => measured
+                    .early_failure
+                    .unwrap_or_else(|| Failure::Failed("no call began and ended in time: raise --duration".to_owned())),
             });
         }
         let report = Report::new(

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, io::Write};
 
 use clap::Args;
-use daffi::{CallError, Cast as CastCall, Shown, Value};
+use daffi::{CallError, Cast as CastCall, Value};
 use serde::{Serialize, ser::SerializeMap};
 
 use super::{closing, prepare, until_told};
@@ -11,6 +11,7 @@ use crate::{
     headers::tell_dropped,
     interrupts::Interrupts,
     invocation::{ARGUMENTS, Invocation},
+    names::shown_name,
     output,
     value::{self, Json},
 };
@@ -83,7 +84,7 @@ impl Cast {
             match result {
                 Ok(_) if self.json => {}
                 Ok(result) => output::answer_by(|stdout| {
-                    write!(stdout, "{}\t", Shown::new(&name))?;
+                    write!(stdout, "{}\t", shown_name(&name))?;
                     value::write_line(&result, stdout)
                 })?,
                 Err(error) => failures.push(Failure::from(error)),

@@ -2,7 +2,7 @@ use std::time::SystemTime;
 
 use anstyle::{AnsiColor, Style};
 use clap::Args;
-use daffi::{Ended, MemberEvent, Role, Shown};
+use daffi::{Ended, MemberEvent, Role};
 use futures::StreamExt;
 use serde::Serialize;
 
@@ -11,6 +11,7 @@ use crate::{
     connection::{Connection, Place},
     failure::Failure,
     interrupts::Interrupts,
+    names::shown_name,
     output,
 };
 
@@ -38,7 +39,7 @@ impl Events {
         let client = interrupts.cut_noting(connecting, || no_connection_yet(&address)).await?;
         if client.server_role() == Some(Role::Service) {
             return Err(Failure::Usage(format!(
-                "{address} is a service, and only a router tells who joins and leaves; `daffi members` lists what a service exposes"
+                "{address} is a service, and only a router tells who joins and leaves; `daffi members {address}` lists what a service exposes"
             )));
         }
         let mut events = client.events();
@@ -87,5 +88,5 @@ fn readable(event: &MemberEvent) -> String {
     let time = now().to_string();
     // A person knows the day, and a terminal may be narrow.
     let time = if output::on_terminal() { time.split_once('T').map_or(&*time, |(_, time)| time) } else { &time };
-    format!("{time} {style}{sign} {kind:<7}{style:#} {}", Shown::new(event.member()))
+    format!("{time} {style}{sign} {kind:<7}{style:#} {}", shown_name(event.member()))
 }

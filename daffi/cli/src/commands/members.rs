@@ -13,6 +13,7 @@ use crate::{
     connection::{Connection, Place, others},
     failure::Failure,
     interrupts::Interrupts,
+    names::shown_name,
     output,
     table::{shown_table, table},
 };
@@ -141,7 +142,7 @@ fn long_table(members: &[ListedMember], known: &BTreeMap<String, ToldNode>, widt
         let node = known.get(&member.name);
         let told = |of: fn(&ToldNode) -> String| node.map_or_else(|| "-".to_owned(), of);
         vec![
-            Shown::new(&member.name).to_string(),
+            shown_name(&member.name),
             told(|node| node.level.to_string()),
             told(|node| lasting(node.age)),
             told(|node| Shown::new(&node.address).to_string()),

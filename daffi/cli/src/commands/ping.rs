@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use daffi::{Client, Role, Shown};
+use daffi::{Client, Role};
 use serde::Serialize;
 
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     connection::{Connection, Place, others},
     failure::Failure,
     interrupts::Interrupts,
+    names::shown_name,
     output,
     quantity::{Count, brief},
     tally::Tally,
@@ -137,7 +138,7 @@ fn readable(found: &Found, times: &[Duration]) -> String {
     let speaks = if found.level >= 4 { "wire level 4" } else { "wire level 3, that of daffi 3.0.1" };
     let (shortest, mean, longest) = summary(times);
     let who = match (&found.members[..], found.role) {
-        ([name], "service") => format!("service {}", Shown::new(name)),
+        ([name], "service") => format!("service {}", shown_name(name)),
         ([_], role) => format!("{role}, 1 member"),
         (members, role) => format!("{role}, {} members", members.len()),
     };

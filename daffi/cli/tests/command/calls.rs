@@ -161,7 +161,7 @@ fn who_waits_is_served_by_who_comes() {
     let router = Running::router();
     let at = router.endpoint();
     let refused = run(&["call", &at, "add", "3", "4"]);
-    assert!(refused.failure(1).starts_with("no member exposes add; `daffi members` lists"), "{refused:?}");
+    assert!(refused.failure(1).starts_with("no member exposes add; `daffi members tcp://"), "{refused:?}");
     let waiting: &[(&[&str], &str)] = &[
         (&["call", &at, "add", "3", "4", "--wait", "--name", "one"], "7\n"),
         (&["call", &at, "greet", "you", "--wait", "--name", "two", "-r", "w1"], "Hello, you!\n"),
@@ -212,4 +212,33 @@ fn negative_numbers_are_arguments() {
     }
     let mistyped = run(&["call", &at, "echo", "-1e-5", "--jsn"]);
     assert!(mistyped.code == Some(2) && mistyped.stderr.contains("'--json'"), "{mistyped:?}");
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let demo = Running::demo();
+    let at = demo.endpoint();
+    let blank = run(&["call", &at, " "]);
+    assert!(blank.failure(1).starts_with(r"no member exposes \u{20}; "), "{blank:?}");
+    let blank = run(&["call", &at, "add", "-r", " "]);
+    assert!(blank.failure(1).starts_with(r"\u{20} is not a member that exposes add; "), "{blank:?}");
+    let repeated = run(&["call", &at, "echo", r#"{"b":{"a":1,"a":2}}"#]);
+    assert!(repeated.failure(2).contains("the key \"a\" is given twice"), "{repeated:?}");
+    let keyword = run(&["call", &at, "echo", "-k", "x=False"]);
+    assert!(keyword.failure(2).starts_with("--kwarg x: False is how Python writes it"), "{keyword:?}");
+    let unnamed = run(&["call", &at]);
+    assert!(unnamed.failure(2).ends_with(&format!("`daffi members {at}` lists them")), "{unnamed:?}");
+}
+
+#[test]
+fn what_cannot_be_measured_is_told_for_what_it_is() {
+    let demo = Running::demo();
+    let at = demo.endpoint();
+    for more in [&[][..], &["--warm-up", "0"], &["-r", "nobody"], &["-f", "64", "-c", "2"]] {
+        // It would take longer than a test waits.
+        let ran = run(&[&["bench", &at, "nope", "-d", "1h"], more].concat());
+        assert!(ran.failure(1).contains("exposes nope; `daffi members tcp://"), "{more:?}: {ran:?}");
+    }
+    let silent = run(&["bench", &at, "sleep", "60", "-d", "0.1", "--warm-up", "0.1", "-t", "0.5"]);
+    assert!(silent.failure(4).starts_with("no answer of demo to sleep within 500ms"), "{silent:?}");
 }

@@ -27,11 +27,11 @@ fn a_call_that_fails_says_why() {
     assert!(run(&["call", &at, "sleep", "-1"]).failure(1).contains("ValueError: sleep(-1): "));
     assert_eq!(
         run(&["call", &at, "nope"]).failure(1),
-        "no member exposes nope; `daffi members` lists who is there and what they expose"
+        format!("no member exposes nope; `daffi members {at}` lists who is there and what they expose")
     );
     assert_eq!(
         run(&["call", &at, "add", "-r", "w9"]).failure(1),
-        "w9 is not a member that exposes add; `daffi members` lists who is there and what they expose"
+        format!("w9 is not a member that exposes add; `daffi members {at}` lists who is there and what they expose")
     );
     assert_eq!(
         run(&["call", &at, "sleep", "10", "--timeout", "0.05"]).failure(4),

@@ -164,6 +164,47 @@ async fn no_command_prints_what_steers() {
     assert_harmless(&router.told_lines(), &[]);
 }
 
+/// No name passes for another, or for a name and what it exposes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_blank_of_a_name_is_lost() {
+    let router = Running::router();
+    let at = router.endpoint();
+    let names = ["demo", "demo ", " x", "a  b", " ", "x  add, secret", "one two"];
+    let events = Running::start(&["events", &at]);
+    events.log("following");
+    let mut workers = Vec::new();
+    for name in names {
+        workers.push(Client::builder(name).callback_fn("add", || async { 7 }).connect(&at).await.unwrap());
+    }
+    let mut shown = ["demo", r"demo\u{20}", r"\u{20}x", r"a \u{20}b", r"\u{20}", r"x \u{20}add, secret", "one two"];
+    for name in shown {
+        events.answer(&format!("+ added   {name}"));
+    }
+    shown.sort_unstable();
+    for args in [&["members", &at][..], &["members", &at, "-l"], &["top", &at, "--once", "--interval", "300ms"]] {
+        let ran = run(args);
+        let lines =
+            ran.answer().lines().skip_while(|line| !line.starts_with("NAME") && !line.starts_with("NODE")).skip(1);
+        // Without those who follow.
+        let lines = lines.filter(|line| !line.starts_with("cli-"));
+        let mut columns: Vec<_> = lines.map(|line| line.split("  ").next().unwrap()).collect();
+        columns.sort_unstable();
+        assert_eq!(columns, shown, "{args:?}: {ran:?}");
+    }
+    let ran = run(&["cast", &at, "add"]);
+    let mut columns: Vec<_> = ran.answer().lines().map(|line| line.split('\t').next().unwrap()).collect();
+    columns.sort_unstable();
+    assert_eq!(columns, shown);
+    let ran = run(&["members", &at, "-b"]);
+    let row = ran.answer().lines().nth(1).unwrap();
+    let mut listed: Vec<_> = row.strip_prefix("add     ").unwrap().split(", ").collect();
+    listed.sort_unstable();
+    assert_eq!(listed, shown.map(|name| name.replace(',', r"\u{2c}")));
+    for worker in workers {
+        worker.stop().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_line_of_a_log_is_a_peers() {
     for node in ["router", "demo"] {

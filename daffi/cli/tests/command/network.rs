@@ -90,7 +90,7 @@ fn a_service_has_no_events() {
     let demo = Running::demo();
     let ran = run(&["events", &demo.endpoint()]);
     assert!(
-        ran.failure(2).contains("is a service, and only a router tells who joins and leaves; `daffi members` "),
+        ran.failure(2).contains("is a service, and only a router tells who joins and leaves; `daffi members tcp://"),
         "{ran:?}"
     );
 }

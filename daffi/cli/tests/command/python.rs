@@ -133,8 +133,8 @@ async fn what_no_python_node_tells_is_not_asked_for() {
     for at in [router.endpoint(), service.endpoint()] {
         for args in [&["top", &at][..], &["top", &at, "--json"], &["members", &at, "--long"]] {
             let ran = run(args);
-            let told = "a node of daffi 3.0.1 cannot tell this: `daffi members` lists";
-            assert!(ran.code == Some(2) && ran.stderr.contains(told), "{args:?}: {ran:?}");
+            let told = format!("a node of daffi 3.0.1 cannot tell this: `daffi members {at}` lists");
+            assert!(ran.code == Some(2) && ran.stderr.contains(&told), "{args:?}: {ran:?}");
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Those who call, and what they note.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -40,6 +43,9 @@ pub(super) struct Measured {
     pub(super) latencies: Latencies,
     pub(super) errors: Tally,
     pub(super) first_failure: Option<Failure>,
+    /// What went wrong first with calls that do not count: those of the warm-up, and those that
+    /// nobody takes from the beginning.
+    pub(super) early_failure: Option<Failure>,
     /// The time from the end of the warm-up to the last answer.
     pub(super) elapsed: Duration,
     /// Results that were taken one by one.
@@ -65,6 +71,9 @@ impl Measured {
         if let (None, Some(error)) = (&self.first_failure, notes.first_error.take()) {
             self.first_failure = Some(error.explain(known));
         }
+        if let (None, Some(error)) = (&self.early_failure, notes.early_error.take()) {
+            self.early_failure = Some(error.explain(known));
+        }
     }
 }
 
@@ -77,12 +86,13 @@ struct Notes {
     latencies: Latencies,
     errors: Tally,
     first_error: Option<CallError>,
+    early_error: Option<CallError>,
     results: u64,
 }
 
 impl Notes {
     fn new() -> Self {
-        Self { latencies: latencies(), errors: Tally::default(), first_error: None, results: 0 }
+        Self { latencies: latencies(), errors: Tally::default(), first_error: None, early_error: None, results: 0 }
     }
 }
 
@@ -106,9 +116,11 @@ pub(super) async fn measure(
     let places = callers.min(PLACES);
     let notes: Vec<_> = std::iter::repeat_with(|| Arc::new(Mutex::new(Notes::new()))).take(places).collect();
     let (invoked, results) = (Arc::new(invoked), plan.results);
+    let is_taken = Arc::new(AtomicBool::new(false));
     let caller = |number: usize| {
         let rpc = rpcs[number / plan.in_flight].clone();
-        Caller { rpc, invoked: Arc::clone(&invoked), results, start, end, notes: Arc::clone(&notes[number % places]) }
+        let (invoked, is_taken) = (Arc::clone(&invoked), Arc::clone(&is_taken));
+        Caller { rpc, invoked, results, start, end, is_taken, notes: Arc::clone(&notes[number % places]) }
     };
     // The callers take turns.
     let due =
@@ -130,8 +142,15 @@ pub(super) async fn measure(
         .now_or_never()
         .and_then(Result::ok)
         .map_or(Duration::ZERO, |start| cpu_time().saturating_sub(start));
-    let mut measured =
-        Measured { latencies: latencies(), errors: Tally::default(), first_failure: None, elapsed, results: 0, cpu };
+    let mut measured = Measured {
+        latencies: latencies(),
+        errors: Tally::default(),
+        first_failure: None,
+        early_failure: None,
+        elapsed,
+        results: 0,
+        cpu,
+    };
     notes.iter().for_each(|notes| measured.add(&mut notes.lock(), &known));
     (measured, ended)
 }
@@ -168,6 +187,8 @@ struct Caller {
     results: Option<usize>,
     start: Instant,
     end: Instant,
+    /// Somebody took a call of any caller.
+    is_taken: Arc<AtomicBool>,
     notes: Arc<Mutex<Notes>>,
 }
 
@@ -195,6 +216,18 @@ impl Caller {
                 return;
             }
             let called = self.call().await;
+            match &called {
+                // A worker that is restarted comes back, and a name that is wrong stays so.
+                Err(error @ CallError::ReceiverNotFound { .. }) if !self.is_taken.load(Ordering::Relaxed) => {
+                    self.notes.lock().early_error.get_or_insert_with(|| error.clone());
+                    return;
+                }
+                Err(error) if begun < self.start => {
+                    self.notes.lock().early_error.get_or_insert_with(|| error.clone());
+                }
+                _ => {}
+            }
+            self.is_taken.store(true, Ordering::Relaxed);
             if begun >= self.start {
                 self.note(begun, called.as_ref());
             }

@@ -103,11 +103,11 @@ impl Top {
 pub(crate) async fn ask(client: &Client) -> Result<Value, Failure> {
     // Such a node answers a question that it does not know with silence.
     if client.server_level().is_some_and(|level| !level.at_least(Level::FOUR)) {
-        return Err(Failure::Usage(
-            "a node of daffi 3.0.1 cannot tell this: `daffi members` lists who is there, and `daffi bench` measures a \
-             callback; a router of daffi in Rust in its place tells it"
-                .to_owned(),
-        ));
+        return Err(Failure::Usage(format!(
+            "a node of daffi 3.0.1 cannot tell this: `daffi members {}` lists who is there, and `daffi bench` measures a \
+             callback; a router of daffi in Rust in its place tells it",
+            client.endpoint()
+        )));
     }
     let asked = client.rpc().timeout(PATIENCE).call(STATS, ()).await;
     asked.map_err(|error| match error {

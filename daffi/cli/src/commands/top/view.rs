@@ -5,7 +5,7 @@ use std::{cmp::Ordering, collections::HashMap, time::Duration};
 use daffi::Shown;
 
 use super::told::{Told, ToldCallback, ToldNode, ToldTimes};
-use crate::quantity::brief;
+use crate::{names::shown_start, quantity::brief};
 
 /// Bytes of a name that are shown.
 const NAME: usize = 60;
@@ -38,7 +38,7 @@ impl View {
         Self {
             about: format!(
                 "{}, version {}, for {}: {} members, {:.1} calls/s, {} open, {} refused, {:.1} of {:.0} MiB held",
-                Shown::new(&now.name).at_most(NAME),
+                shown_start(&now.name, NAME),
                 Shown::new(&now.version).at_most(NAME),
                 lasting(now.age),
                 now.members,
@@ -82,7 +82,7 @@ fn callback_sheet(before: &Told, now: &Told, seconds: f64, choice: &Choice) -> S
     let rows = all.iter().map(|(calls, old, new)| {
         let lately = since(&new.times, &old.times);
         vec![
-            Shown::new(&new.name).at_most(NAME).to_string(),
+            shown_start(&new.name, NAME),
             format!("{:.1}", calls / seconds),
             format!("{:.1}", increase(new.errors, old.errors) / seconds),
             new.open.to_string(),
@@ -161,7 +161,7 @@ fn node_sheet(before: &Told, now: &Told, seconds: f64, choice: &Choice) -> Sheet
     all.sort_by(|a, b| choice.order(a, b, seconds));
     let rows = all.iter().map(|(old, new)| {
         vec![
-            Shown::new(&new.name).at_most(NAME).to_string(),
+            shown_start(&new.name, NAME),
             format!("{:.1}", increase(new.answers, old.answers) / seconds),
             mean(old, new).map_or_else(|| "-".to_owned(), brief),
             new.asked.to_string(),
@@ -187,7 +187,7 @@ fn causes(before: &Told, earlier: Option<&Told>, now: &Told, seconds: f64) -> Ve
     let (mut slow, mut queues, mut floods, mut refused) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let asking: f64 = nodes(before, now).map(|(old, new)| increase(new.requests, old.requests)).sum();
     for (old, new) in nodes(before, now) {
-        let name = Shown::new(&new.name).at_most(NAME);
+        let name = shown_start(&new.name, NAME);
         if let Some(how) = how_it_answers(&old, new) {
             slow.push(format!("{name} {how}"));
         }
@@ -236,7 +236,7 @@ fn causes_of_all(before: &Told, now: &Told) -> Vec<String> {
     let lately = |new: u64, old: u64| Some(new.saturating_sub(old)).filter(|more| *more > 0);
     let failing = callbacks(before, now).filter_map(|(old, new)| {
         let more = lately(new.errors, old.errors)?;
-        Some(format!("{} failed {more} times", Shown::new(&new.name).at_most(NAME)))
+        Some(format!("{} failed {more} times", shown_start(&new.name, NAME)))
     });
     let dropped = lately(now.dropped_requests, before.dropped_requests)
         .map(|more| format!("{more} calls without an answer were dropped"));
@@ -256,7 +256,7 @@ fn lasting_causes(earlier: &Told, now: &Told) -> Vec<String> {
     let mut all = Vec::new();
     let seconds = now.age - earlier.age;
     for (old, new) in nodes(earlier, now) {
-        let name = Shown::new(&new.name).at_most(NAME);
+        let name = shown_start(&new.name, NAME);
         if !new.is_stopped && new.asked > 0 && old.asked > 0 && new.answers == old.answers {
             all.push(format!("{name} answered nothing for {seconds:.0} s: {} calls wait for it", new.asked));
         }
