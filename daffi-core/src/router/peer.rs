@@ -420,9 +420,9 @@ impl Peer {
     }
 
     /// `receiver` has said all that it will about the calls of which it was told so that their
-    /// caller left. `false`: it was told of none here.
-    pub(super) fn end_told(&self, number: u32, receiver: u64) -> bool {
-        self.with_calls(|calls| calls.open_mut().end_told(receiver, number))
+    /// caller left.
+    pub(super) fn end_told(&self, number: u32, receiver: u64) {
+        self.with_calls(|calls| calls.open_mut().end_told(receiver, number));
     }
 
     /// Whether an answer of this member under that number is about a call that was forgotten, if
@@ -432,10 +432,13 @@ impl Peer {
         !self.is_level_four() && !caller.is_open_at(number, self.id())
     }
 
-    /// Calls were forgotten about which this member has still so much to say.
+    /// Calls were forgotten of which it has so much to say. Only under the lock of the members.
     pub(super) fn owe(&self, OwedWords { answers, farewells }: OwedWords) {
-        let words = if self.is_level_four() { farewells } else { answers };
-        self.owed.add(words, &self.name);
+        if !self.is_level_four() {
+            self.owed.add(answers, &self.name);
+        } else if farewells > 0 {
+            self.owed.add_told(&self.farewells, &self.name);
+        }
     }
 
     /// Does something to those calls of this member of which a part passes in DATA.

@@ -47,12 +47,13 @@ impl RouterShared {
 
     fn tell_gone(&self, gone: &Peer, receiver: &Peer, calls: &mut OpenCalls) {
         let number = if calls.is_untold(receiver.id()) { receiver.farewells.next() } else { 0 };
-        let Ok(frame) = CallerLeft::Told(number).frame(&gone.name, &receiver.name, &self.server.config.limits) else {
-            return;
-        };
+        let frame = CallerLeft::Told(number).frame(&gone.name, &receiver.name, &self.server.config.limits);
         // At most one for each of these calls and flows. One that has just gone needs none.
-        if receiver.conn.send(Class::Terminal, &frame).is_ok() && number != 0 {
+        let is_told = frame.is_ok_and(|frame| receiver.conn.send(Class::Terminal, &frame).is_ok());
+        if number != 0 && is_told {
             calls.tell(receiver.id(), number);
+        } else if number != 0 {
+            receiver.farewells.take_answer();
         }
     }
 
@@ -88,21 +89,32 @@ impl RouterShared {
 
     /// `receiver` has said all that it will about the calls of which it was told by this number
     /// that their caller left: theirs are free for whoever bears that name next, or does by now.
-    fn end_told(&self, caller: &str, number: u32, receiver: &Peer) {
-        // Calls pass on under this lock.
+    /// `false`: it has said all back that it was told.
+    fn end_told(&self, caller: &str, number: u32, receiver: &Peer) -> bool {
+        // Calls pass on under this lock, and are forgotten: this word is either owed or was said.
         let _members = self.members.lock();
-        let were_kept = self.absent.lock().end_told(caller, number, receiver.id())
-            || (self.table.load().get(caller)).is_some_and(|next| next.peer.end_told(number, receiver.id()));
-        if !were_kept {
+        if !receiver.farewells.take_answer() {
+            return false;
+        }
+        if !self.absent.lock().end_told(caller, number, receiver.id())
+            && let Some(next) = self.table.load().get(caller)
+        {
+            next.peer.end_told(number, receiver.id());
+        }
+        if receiver.owed.is_owed(number) {
             self.take_owed(receiver);
         }
+        true
     }
 
     /// `receiver` has said a word about calls that are forgotten.
     pub(crate) fn take_owed(&self, receiver: &Peer) {
         if receiver.owed.take_word() {
             tracing::info!(receiver = %Shown::new(&receiver.name), "it has answered what was forgotten, and gets calls again");
-            self.waiting.note(|| Sign::TakesMore(receiver.id()));
+            // Whether or not calls wait: one that begins to may just have found it owing.
+            if let Some(receiver) = self.exposers.member(receiver.id()) {
+                self.waiting.ready.note(Sign::Exposes(receiver));
+            }
         }
     }
 }
@@ -113,9 +125,10 @@ impl Forwarder {
     pub(crate) fn about_caller(&self, frame: &Frame) -> Result<(), Disconnected> {
         let (shared, me): (_, &Arc<Peer>) = (&self.shared, &self.me.peer);
         match CallerLeft::read(frame)? {
-            Some(CallerLeft::Answered(number)) if frame.is_from(&me.name) && me.farewells.take_answer() => {
-                shared.end_told(frame.receiver(), number, me);
-            }
+            Some(CallerLeft::Answered(number))
+                if frame.is_from(&me.name)
+                    && me.farewells.is_any()
+                    && shared.end_told(frame.receiver(), number, me) => {}
             _ => {
                 shared.counters.skipped_frames.fetch_add(1, Ordering::Relaxed);
             }

@@ -163,24 +163,79 @@ fn result(id: u16, to: &str, end: DataEnd) -> Frame {
     data.frame("w", to, &Limits::default()).unwrap()
 }
 
+/// A Router that keeps little of those who left.
+fn forgetful(address: &str) -> BareRouter {
+    let config = NodeConfig { share: 1.0 / 32.0, ..NodeConfig::server().budget_bytes(8 << 20).max_connections(20) };
+    BareRouter::with_config(address, config)
+}
+
+/// Callers of the worker leave until calls of theirs are forgotten, `c` as the first of them. Gives
+/// their names, and what came to the worker.
+fn leave_until_forgotten(router: &BareRouter, worker: &mut BareMember) -> (Vec<String>, Vec<Frame>) {
+    let (mut came, mut names) = (Vec::new(), Vec::new());
+    while !worker.peer().owed.is_any() {
+        let name = if names.is_empty() { "c".to_owned() } else { format!("{:0250}", names.len()) };
+        let mut leaving = router.join(&name);
+        leaving.handle(call(7, &name, "w")).unwrap();
+        came.extend(worker.take_frames());
+        leaving.leave();
+        came.extend(worker.take_frames());
+        names.push(name);
+    }
+    (names, came)
+}
+
+/// What a worker says back that was told so that callers left.
+fn last_words(came: &[Frame]) -> Vec<Frame> {
+    let told = came.iter().filter(|frame| frame.kind() == Kind::Cancel);
+    let answers = told.map(|frame| {
+        let Some(CallerLeft::Told(number)) = CallerLeft::read(frame).unwrap() else { panic!("{frame:?}") };
+        CallerLeft::Answered(number).frame("w", frame.transmitter(), &Limits::default()).unwrap()
+    });
+    answers.collect()
+}
+
+/// Answers may be on their way when their caller leaves: what its receiver says back then is about
+/// nothing any more.
+#[tokio::test]
+async fn a_word_that_is_not_owed_pays_for_none_that_is() {
+    for has_next in [false, true] {
+        let router = forgetful(&format!("mem://bare-departing-unowed-{has_next}"));
+        let mut worker = router.join("w");
+        let [mut before, mut after] = ["before", "after"].map(|name| router.join(name));
+        before.handle(call(7, "before", "w")).unwrap();
+        after.handle(call(7, "after", "w")).unwrap();
+        worker.take_all();
+        // Of this one too it was told before others were forgotten.
+        before.leave();
+        let told_before = worker.take_frames();
+        worker.handle(answer(7, "before")).unwrap();
+        let (_, mut came) = leave_until_forgotten(&router, &mut worker);
+        came.extend(told_before);
+        after.leave();
+        let told_after = worker.take_frames();
+        let next = has_next.then(|| router.join("after"));
+        worker.handle(answer(7, "after")).unwrap();
+        let [unowed] = <[Frame; 1]>::try_from(last_words(&told_after)).unwrap();
+        worker.handle(unowed).unwrap();
+        for word in last_words(&came) {
+            assert!(worker.peer().owed.is_any(), "a word is missing");
+            worker.handle(word).unwrap();
+        }
+        assert!(!worker.peer().owed.is_any());
+        next.into_iter().chain([worker]).for_each(BareMember::leave);
+        assert_eq!(router.holds(), (0, 0, 0));
+    }
+}
+
 /// Those who left fill what is kept for them, of which there is little. A worker that has not
 /// answered them hears of no new call, of which an old answer could be, until it has.
 #[tokio::test]
 async fn no_number_is_given_again_of_which_its_receiver_may_still_speak() {
     for level in [Level::FOUR, Level::THREE] {
-        let config = NodeConfig { share: 1.0 / 32.0, ..NodeConfig::server().budget_bytes(8 << 20).max_connections(20) };
-        let router = BareRouter::with_config(&format!("mem://bare-departing-forgotten-{level:?}"), config);
+        let router = forgetful(&format!("mem://bare-departing-forgotten-{level:?}"));
         let mut worker = router.join_of("w", level);
-        let (mut came, mut names) = (Vec::new(), Vec::new());
-        while !worker.peer().owed.is_any() {
-            let name = if names.is_empty() { "c".to_owned() } else { format!("{:0250}", names.len()) };
-            let mut leaving = router.join(&name);
-            leaving.handle(call(7, &name, "w")).unwrap();
-            came.extend(worker.take_frames());
-            leaving.leave();
-            came.extend(worker.take_frames());
-            names.push(name);
-        }
+        let (names, came) = leave_until_forgotten(&router, &mut worker);
         let (mut next, mut other) = (router.join("c"), router.join("other"));
         let requests = |frames: &[Frame]| frames.iter().filter(|frame| frame.kind() == Kind::Request).count();
         assert_eq!(requests(&came), names.len());
@@ -202,13 +257,11 @@ async fn no_number_is_given_again_of_which_its_receiver_may_still_speak() {
             for end in [DataEnd::Item, DataEnd::Item, DataEnd::Direction] {
                 worker.handle(result(7, "c", end)).unwrap();
             }
-            let told = came.iter().filter(|frame| frame.kind() == Kind::Cancel);
-            let numbers: Vec<_> = told.map(|frame| (frame.transmitter(), CallerLeft::read(frame).unwrap())).collect();
-            assert_eq!(numbers.len(), names.len());
-            for (caller, told) in numbers {
+            let words = last_words(&came);
+            assert_eq!(words.len(), names.len());
+            for word in words {
                 assert!(worker.peer().owed.is_any());
-                let Some(CallerLeft::Told(number)) = told else { panic!("{told:?}") };
-                worker.handle(CallerLeft::Answered(number).frame("w", caller, &Limits::default()).unwrap()).unwrap();
+                worker.handle(word).unwrap();
             }
         } else {
             for name in &names {

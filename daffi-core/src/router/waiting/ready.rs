@@ -17,7 +17,7 @@ pub(crate) struct Ready {
 
 #[derive(Debug)]
 pub(crate) enum Sign {
-    /// A member joined, or exposes other callbacks.
+    /// A member joined, exposes other callbacks, or has said the last word that it owed.
     Exposes(Arc<Peer>),
     /// A call came into a line, and this member may be one that takes it.
     IsAwaited(Arc<Peer>, CallLine),

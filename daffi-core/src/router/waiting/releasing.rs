@@ -109,10 +109,11 @@ impl Releasing {
     }
 
     /// Another than `but` is awaited in a line from now on, if somebody takes its calls: that one
-    /// does no more.
+    /// does no more. Of one that owes words a sign will come.
     fn await_another(&mut self, shared: &RouterShared, line: CallLine, but: u64) {
         let found = shared.exposers.find(&line.method);
-        if let Some(other) = found.and_then(|(_, able)| able.choose(line.level_four, but, || 0).map(Arc::clone)) {
+        let other = found.and_then(|(_, able)| able.choose(line.level_four, but, || 0).map(Arc::clone));
+        if let Some(other) = other.filter(|other| !other.owed.is_any()) {
             self.await_in(&other, [line]);
         }
     }
@@ -164,7 +165,8 @@ enum Onward {
     TakesNone,
     /// There is none for it.
     NoneLeft,
-    /// It exposes the callback no more, or has left.
+    /// It exposes the callback no more, has left, or owes words, maybe for ever: a sign will come
+    /// if it takes calls again.
     Withdrawn,
 }
 
@@ -174,7 +176,7 @@ enum Sent {
     /// Its caller sends it on anew: parts of it have to be put together.
     Anew,
     TakesNone,
-    /// The member has left.
+    /// The member has left, or owes words.
     Left,
     Refused(RemoteError),
 }
@@ -209,7 +211,7 @@ impl RouterShared {
         // first, or this sees that it has withdrawn.
         let _promise = to.conn.promise_to_queue();
         fence(Ordering::SeqCst);
-        if !to.is_named() || to.callback(&line.method).is_none() {
+        if !to.is_named() || to.callback(&line.method).is_none() || to.owed.is_any() {
             return Onward::Withdrawn;
         }
         if to.conn.outbox.is_full() {
@@ -280,6 +282,8 @@ impl RouterShared {
         let note = self.callbacks.begin_now(self.callbacks.find(&line.method, to));
         let number = match open(self, me, (to, note), (&frame, streams)) {
             Ok((number, _)) => number,
+            // Since just now.
+            Err(_) if to.owed.is_any() => return Sent::Left,
             Err(error) => return error.into(),
         };
         let frame = if number == id { frame } else { frame.with_id(number) };

@@ -16,6 +16,7 @@ use crate::{
         bare::{BareMember, BareRouter},
         joined::{hello, joined},
     },
+    session::OwedWords,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -51,6 +52,15 @@ async fn got(member: &mut BareMember) -> Vec<Frame> {
     settle().await;
     let is_of_call = |frame: &Frame| matches!(frame.kind(), Kind::Request | Kind::Response | Kind::Error | Kind::Data);
     member.take_frames().into_iter().filter(is_of_call).collect()
+}
+
+/// Sends to a member until it takes nothing more.
+fn fill(deaf: &BareMember) {
+    let header = Header::control(Kind::Response, CallId(1), false);
+    let filler = Frame::new(header, "", "", "", &[7; 64 * 1024], &Limits::default()).unwrap();
+    while !deaf.peer().conn.outbox.is_full() {
+        deaf.peer().conn.send(crate::conn::Class::Notice, &filler).unwrap();
+    }
 }
 
 /// Why the one call of a member was refused.
@@ -102,12 +112,7 @@ async fn one_whose_time_passes_reads_why_nobody_took_it() {
     assert!(got(&mut worker).await.is_empty() && waiting(&router) == 0);
     // One is there, and takes none for now.
     let mut deaf = joined(&router, "deaf", Level::FOUR, &["h"]);
-    let filler =
-        Frame::new(Header::control(Kind::Response, CallId(1), false), "", "", "", &[7; 64 * 1024], &Limits::default());
-    let filler = filler.unwrap();
-    while !deaf.peer().conn.outbox.is_full() {
-        deaf.peer().conn.send(crate::conn::Class::Notice, &filler).unwrap();
-    }
+    fill(&deaf);
     let mut first = joined(&router, "first", Level::FOUR, &[]);
     first.handle(call(1, "first", "i", 500, None)).unwrap();
     deaf.handle(hello("deaf", Level::FOUR, &["h", "i"])).unwrap();
@@ -212,4 +217,53 @@ async fn calls_for_one_that_stopped_to_take_them_go_to_the_other() {
         }
         assert_eq!((waiting(&router), done), (0, 200 - taken));
     }
+}
+
+/// It has to answer a caller that left before it gets calls, and may never do so.
+#[tokio::test(start_paused = true)]
+async fn calls_wait_for_the_last_word_of_one_that_owes_it_or_for_another() {
+    for answers in [true, false] {
+        let router = BareRouter::at(&format!("mem://waiting-owed-{answers}"));
+        let mut caller = joined(&router, "c", Level::FOUR, &[]);
+        (1..=3).for_each(|id| caller.handle(call(id, "c", "f", 60_000, None)).unwrap());
+        let mut owing = joined(&router, "w", Level::THREE, &["g"]);
+        owing.peer().owe(OwedWords { answers: 1, farewells: 0 });
+        owing.handle(hello("w", Level::THREE, &["f"])).unwrap();
+        assert_eq!((got(&mut owing).await.len(), got(&mut caller).await.len(), waiting(&router)), (0, 0, 3));
+        let mut takes = if answers {
+            let header = Header::new(Kind::Response, CallId(9), FormatId::OPAQUE, false, false);
+            owing.handle(Frame::new(header, "w", "gone", "f", b"y", &Limits::default()).unwrap()).unwrap();
+            owing
+        } else {
+            joined(&router, "other", Level::FOUR, &["f"])
+        };
+        let requests = got(&mut takes).await.into_iter().filter(|frame| frame.kind() == Kind::Request).count();
+        assert_eq!((requests, got(&mut caller).await.len(), waiting(&router)), (3, 0, 0));
+    }
+}
+
+/// The other is one in whose line nothing waited that it could have been given.
+#[tokio::test(start_paused = true)]
+async fn another_is_awaited_where_one_owes_words_for_ever() {
+    let router = BareRouter::at("mem://waiting-owed-other");
+    let mut other = joined(&router, "other", Level::FOUR, &["f"]);
+    other.handle(call(1, "other", "f", 60_000, None)).unwrap();
+    let owing = joined(&router, "w", Level::FOUR, &["f"]);
+    owing.peer().farewells.next();
+    owing.peer().owe(OwedWords { answers: 0, farewells: 1 });
+    settle().await;
+    fill(&other);
+    let mut caller = joined(&router, "c", Level::FOUR, &[]);
+    let mut id = 0;
+    // Neither takes calls, and the one is drawn as often as the other.
+    while waiting(&router) < 2 && id < 1000 {
+        id += 1;
+        caller.handle(call(id, "c", "f", 60_000, None)).unwrap();
+        caller.take_frames();
+        settle().await;
+    }
+    assert_eq!(waiting(&router), 2, "its own, and one of the caller");
+    while other.take_all() > 0 {}
+    let requests = got(&mut other).await;
+    assert!(matches!(&requests[..], [request] if request.header().id() == CallId(id)), "{requests:?}");
 }
