@@ -331,8 +331,8 @@ impl Handler for ClientHandler {
         None
     }
 
-    fn note_unsent(&mut self, unsent: LeftUnsent) {
-        self.shared.note_unsent(unsent);
+    fn note_unsent(&mut self, unsent: LeftUnsent) -> bool {
+        self.shared.note_unsent(unsent)
     }
 
     fn on_end(&mut self, reason: &Disconnected) {

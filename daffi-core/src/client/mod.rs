@@ -51,7 +51,9 @@ pub use self::call_options::CallOptions;
 pub use self::called::{CalledStats, ClientStats};
 pub use self::group::ClientGroup;
 pub use self::picker::{ByRouter, Choice, LeastInFlight, Picker, RoundRobin, StickyByKey};
-use self::{addresses::Addresses, attempt_numbers::AttemptNumbers, contest::Contest, watching::Wanted};
+use self::{
+    addresses::Addresses, attempt_numbers::AttemptNumbers, contest::Contest, unsent::UnsentCount, watching::Wanted,
+};
 pub(crate) use self::{
     called::{CalledCallbacks, CountedCall},
     connection::ClientConn,
@@ -60,7 +62,6 @@ pub(crate) use self::{
     pinned::Pinned,
 };
 use crate::{
-    conn::LeftUnsent,
     error::{CallError, Disconnected, Ended, InitializationError},
     events::{EventHub, Events},
     serve::{Callback, Context, Node, ServingNode},
@@ -170,7 +171,7 @@ pub(crate) struct ClientCore {
     unanswered: Contest,
     attempts: AttemptNumbers,
     /// What its connections ended with.
-    unsent: Mutex<LeftUnsent>,
+    unsent: Mutex<UnsentCount>,
     runtime: tokio::runtime::Handle,
 }
 

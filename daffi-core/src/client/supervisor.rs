@@ -391,7 +391,7 @@ impl Kept<'_> {
     /// Lets what was received run and sends what waits, within `grace`, on the current connection,
     /// whether it still stands or not, and on those before.
     async fn drain(&self) -> Ended {
-        let before = self.shared.unsent();
+        let before = self.shared.tell_unsent();
         // Calls of callbacks that are still running find the connection as long as it stands.
         let (shared, current) = (self.shared, &self.current);
         let (node, config) = (&shared.node, &shared.node.config);
@@ -419,19 +419,20 @@ impl Kept<'_> {
         }
         node.life.kill();
         all().for_each(|one| one.conn.end(Disconnected::Stopped, true));
-        let ended = async {
+        let ended = || async {
             for one in all() {
                 one.conn.ended.cancelled().await;
             }
         };
-        if timeout(config.linger, ended).await.is_err() {
-            node.life.cut_off();
-            // Their tasks drop them at once, as soon as they have a turn.
-            for one in all() {
-                one.conn.ended.cancelled().await;
+        let in_order = timeout(config.linger, ended()).await;
+        node.life.cut_off();
+        if in_order.is_err() {
+            // Their tasks drop them as soon as they have a turn, which a function that blocks their
+            // thread may keep from them for ever. What is known by then is told.
+            if timeout(config.linger, ended()).await.is_err() {
+                tracing::warn!(node = %node.name, "stopped before a connection has ended, whose thread a function blocks");
             }
         }
-        node.life.cut_off();
         shared.end_after(callbacks, before)
     }
 }

@@ -53,8 +53,10 @@ pub(crate) trait Handler: Send + 'static {
     fn is_open(&self) -> bool;
 
     /// Is called when the connection ended with requests that nobody answers and that were not
-    /// sent, before [`on_end`](Self::on_end).
-    fn note_unsent(&mut self, _unsent: LeftUnsent) {}
+    /// sent, before [`on_end`](Self::on_end). Gives whether the node's end will tell of it.
+    fn note_unsent(&mut self, _unsent: LeftUnsent) -> bool {
+        false
+    }
 
     /// Is called when the connection ended.
     fn on_end(&mut self, reason: &Disconnected);
@@ -93,8 +95,9 @@ pub(crate) struct Driver<R: Handler> {
     pub(super) timers: Timers,
     pub(super) times: Times,
     alarm: Alarm,
-    /// Bytes that had left this process when it waited no longer for the peer to close, and had not
-    /// arrived.
+    /// Of a client: bytes that had left this process and not arrived before it shut its write side.
+    pub(super) before_the_end: usize,
+    /// The rest of these when it waited no longer for the peer to close.
     pub(super) on_the_way: usize,
     /// When the turn began for which the alarm rang.
     rang_at: Option<Instant>,
@@ -127,6 +130,7 @@ impl<R: Handler> Driver<R> {
             timers: Timers::default(),
             times: Times::of(config, opening),
             alarm: Alarm::default(),
+            before_the_end: 0,
             on_the_way: 0,
             rang_at: None,
             reason: None,
@@ -332,8 +336,8 @@ impl<R: Handler> Drop for Driver<R> {
         of_nobody += LeftUnsent::on_the_way(self.on_the_way);
         if !R::SERVES && self.handler.is_open() && !of_nobody.is_empty() {
             let LeftUnsent { requests, bytes } = of_nobody;
-            self.handler.note_unsent(of_nobody);
-            if matches!(reason, Disconnected::Stopped) {
+            let is_told = self.handler.note_unsent(of_nobody);
+            if is_told && matches!(reason, Disconnected::Stopped) {
                 // A node that stops tells of all its connections.
                 tracing::debug!(conn = self.conn.id, peer = %self.conn.peer, unsent, requests, bytes, "a connection ended with unsent frames");
             } else {

@@ -49,6 +49,10 @@ impl<R: Handler> Driver<R> {
             if !idle || !self.is_settled(&reason) {
                 return Ok(None);
             }
+            if !R::SERVES {
+                // The system counts the end of the stream as well, which is nobody's request.
+                self.before_the_end = self.way.unacknowledged_bytes();
+            }
             self.shutdown = Shutdown::Closing;
         }
         if self.shutdown == Shutdown::Closing {
@@ -66,7 +70,9 @@ impl<R: Handler> Driver<R> {
         loop {
             match self.read.reader.poll_fill(cx, SLOW_BYTES) {
                 Poll::Pending if self.timers.is_due(Timer::Linger, now()) => {
-                    self.on_the_way = self.way.unacknowledged_bytes();
+                    if self.before_the_end > 0 {
+                        self.on_the_way = self.before_the_end.min(self.way.unacknowledged_bytes());
+                    }
                     return Ok(Some(reason));
                 }
                 Poll::Pending => return Ok(None),

@@ -5,12 +5,17 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
+        mpsc,
     },
     time::Duration,
 };
 
-use daffi_core::{CallError, Callback, Client, ClientBuilder, ClientState, Disconnected, Ended, NodeConfig, Router};
+use daffi_core::{
+    CallError, Callback, CallbackOptions, Client, ClientBuilder, ClientState, Disconnected, Ended, NodeConfig, Router,
+    Service,
+};
 use daffi_transport::{Endpoint, LinkConfig, Listener, mem};
+use daffi_transport_tcp::{TcpConnector, TcpListener};
 use daffi_wire::{CallCredit, CallId, Data, DataEnd, Extensions, FormatId, Kind, Limits};
 use futures::{FutureExt, future::poll_fn};
 use tokio::{
@@ -18,11 +23,13 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
+use tracing_subscriber::{Layer, layer::SubscriberExt};
 
 use crate::{
     peer::{Peer, accept, request},
     support::{
-        Formats, asynchronous, client, client_exposing, endpoint, formats, hang, node, router, router_with, worker,
+        Formats, asynchronous, client, client_exposing, endpoint, formats, hang, node, plain_with, router, router_with,
+        worker,
     },
 };
 
@@ -326,4 +333,79 @@ async fn a_request_without_answer_that_was_taken_is_sent() {
     timeout(LONG, async { tokio::join!(stopping, taking) }).await.expect("it stops");
     assert_eq!(client.join().await, Ended::Stopped);
     assert_eq!((client.stats().unsent_requests, client.stats().unsent_bytes), (0, 0));
+}
+
+/// How often the log warned of frames that were not sent.
+#[derive(Clone, Default)]
+struct Warned(Arc<AtomicUsize>);
+
+impl<S: tracing::Subscriber> Layer<S> for Warned {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            let is_told = format!("{value:?}") == "a connection ended with unsent frames";
+            if field.name() == "message" && is_told && *event.metadata().level() == tracing::Level::WARN {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+}
+
+/// Who drops a client asks nobody how it ended; of one that is stopped, its end tells.
+#[tokio::test(start_paused = true)]
+async fn the_log_warns_of_what_a_client_left_unsent_that_nobody_stopped() {
+    let warned = Warned::default();
+    let _listening = tracing::subscriber::set_default(tracing_subscriber::registry().with(warned.clone()));
+    let (client, _deaf, _listener) = queued_at_a_deaf_server("rpc").await;
+    client.stop().await;
+    assert!(matches!(client.join().await, Ended::Unsent { .. }));
+    assert_eq!(warned.0.load(Ordering::Relaxed), 0);
+    let (client, mut server, _listener) = queued_at_a_deaf_server("rpc").await;
+    drop(client);
+    timeout(LONG, async { while server.receive().await.is_some() {} }).await.expect("it is dropped");
+    assert_eq!(warned.0.load(Ordering::Relaxed), 1);
+}
+
+/// The end of a stream is no byte of a request, though the system counts it as one that has not
+/// arrived.
+#[tokio::test]
+async fn a_client_that_was_idle_leaves_nothing_unsent() {
+    let any = Endpoint::new("tcp", "127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind(&any).await.unwrap();
+    let at = listener.endpoint().clone();
+    let _service = Service::builder(node("svc"), formats()).listen(vec![Box::new(listener)]).unwrap();
+    let linger = Duration::from_millis(20);
+    let mut clients = Vec::new();
+    for n in 0..40 {
+        let connector = Box::new(TcpConnector::new(at.clone()));
+        let builder = Client::builder(node(&format!("c{n}")), connector, formats());
+        clients.push(builder.config(NodeConfig::client().linger(linger)).connect().await.unwrap());
+    }
+    sleep(20 * linger).await;
+    for client in clients {
+        timeout(LONG, client.stop()).await.expect("it stops");
+        assert_eq!(client.join().await, Ended::Stopped);
+    }
+}
+
+/// A function that blocks the thread on which a connection is read also keeps that from ending.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_stops_does_not_wait_for_a_connection_whose_thread_is_blocked() {
+    let (router, at) = router();
+    let (blocks, blocked) = mpsc::channel::<()>();
+    let (begins, mut begun) = tokio::sync::mpsc::unbounded_channel();
+    let blocked = parking_lot::Mutex::new(blocked);
+    let block = plain_with("block", CallbackOptions::new().inline(), move |(): ()| {
+        begins.send(()).unwrap();
+        // Until the test lets it go, or has ended.
+        let _over = blocked.lock().recv();
+        Ok(())
+    });
+    let config = NodeConfig::client().grace(Duration::from_millis(50)).linger(Duration::from_millis(50));
+    let worker = client_exposing(&at, "worker", config, vec![block]).await;
+    let caller = client(&at, "caller").await;
+    caller.rpc_nowait().receiver("worker").call("block", ()).await.unwrap();
+    timeout(LONG, begun.recv()).await.expect("it runs");
+    timeout(LONG, worker.stop()).await.expect("it stops");
+    drop(blocks);
+    router.stop().await;
 }
