@@ -20,13 +20,11 @@ const SOURCES: [&str; 8] = [
 ];
 
 /// What only a fault of this project, or of the machine it runs on, brings about.
-const UNDOCUMENTED: [&str; 10] = [
+const UNDOCUMENTED: [&str; 8] = [
     "the task that takes connections panicked",
     "clients have found no other server",
     "a notice does not fit into a frame",
     "refused what a member wants to watch",
-    "no room for the open calls of a caller that left",
-    "too many callers left with open calls",
     "a callback held up a connection",
     "fewer files may be open",
     "this is no option of",
