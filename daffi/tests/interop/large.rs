@@ -130,37 +130,6 @@ async fn python_gets_large_results_of_a_worker_behind_a_router_up_to_one_frame()
     }
 }
 
-/// Together they are more than the service may hold, and none of them can wait.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn python_uploads_beyond_all_memory_lose_nobody() {
-    let service = Service::builder("service")
-        .callbacks(Exposed::default())
-        .configure(|config| config.budget_bytes = 96 * 1024 * 1024)
-        .bind("tcp://127.0.0.1:0")
-        .await
-        .unwrap();
-    let size = 30_000_000;
-    let mut clients = Vec::new();
-    for n in 0..6 {
-        clients.push(Peer::client(endpoint(&service)).name(&format!("python{n}")).start().await);
-    }
-    let uploads = clients.iter().map(|client| {
-        let call = client.call("total", json!([{"$repeat": ["78", size]}])).serde("MSGPACK").timeout(120);
-        call.ok()
-    });
-    let small = rust_client("small", endpoint(&service)).await;
-    let uploads = futures::future::join_all(uploads);
-    tokio::pin!(uploads);
-    let totals = loop {
-        tokio::select! {
-            totals = &mut uploads => break totals,
-            answer = async { small.rpc().call::<i64>("add", (3, 4)).await } => assert_eq!(answer.unwrap(), 7),
-        }
-    };
-    assert_eq!(totals, vec![json!(size); 6]);
-    assert_eq!(service.clients().len(), 7);
-}
-
 /// A system takes more of an answer once a third of a large buffer is free, which takes this reader
 /// far longer than it may take nothing.
 #[tokio::test]
