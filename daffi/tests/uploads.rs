@@ -3,8 +3,6 @@
 //! A client of 3.0.1 breaks its own stream when one write moves nothing for a second, and that
 //! includes a second in which the service has no processor. So this runs beside no other test.
 
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
-
 use bytes::Bytes;
 use daffi::{Client, Service, callback, callbacks};
 use daffi_testing::Peer;
