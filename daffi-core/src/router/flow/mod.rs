@@ -6,6 +6,7 @@ pub(crate) mod held;
 mod held_orders_tests;
 pub(crate) mod line;
 pub(crate) mod lining;
+mod lost;
 pub(crate) mod receipts;
 pub(crate) mod room;
 pub(crate) mod sender;

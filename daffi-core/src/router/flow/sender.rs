@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     conn::{Class, Closed, Ticket, Turn},
-    router::Peer,
+    router::{Peer, stats::Counters},
 };
 
 /// A member as the sender of requests. It is held by its connection, by the table while it bears
@@ -38,6 +38,7 @@ pub(crate) struct Sender {
     waiting: AtomicUsize,
     /// Waiting calls that this member's driver is to send on.
     anew: Mutex<Vec<CallId>>,
+    pub(super) counters: Arc<Counters>,
     limits: Limits,
 }
 
@@ -67,13 +68,14 @@ impl Lost {
 }
 
 impl Sender {
-    pub(crate) fn new(peer: Arc<Peer>, limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(peer: Arc<Peer>, counters: &Arc<Counters>, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             peer,
             flows: Mutex::default(),
             held: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             anew: Mutex::default(),
+            counters: Arc::clone(counters),
             limits,
         })
     }
@@ -484,14 +486,6 @@ impl Sender {
     /// The connections of those of level 4 who were told of a flow of it.
     pub(crate) fn receivers(&self) -> Vec<u64> {
         self.flows.lock().iter().filter(|(_, flow)| flow.is_told).map(|(receiver, _)| *receiver).collect()
-    }
-
-    /// Forgets a receiver that left. Gives the numbers of the calls that waited to go to it, and
-    /// how many nowait requests did.
-    pub(crate) fn forget(&self, receiver: u64) -> (Vec<CallId>, usize) {
-        let Some(mut flow) = self.flows.lock().remove(&receiver) else { return (Vec::new(), 0) };
-        self.held.fetch_sub(flow.held.len(), Ordering::Relaxed);
-        (flow.held.take_calls_back(), flow.held.nowait_requests())
     }
 }
 
