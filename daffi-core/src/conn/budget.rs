@@ -62,8 +62,9 @@ pub(crate) struct Budget {
     least_own: usize,
     /// What all that are not open yet own at least.
     unopened: AtomicUsize,
-    /// What the open ones own.
+    /// What the open ones own, and how many they are.
     owned: AtomicUsize,
+    opened: AtomicUsize,
     /// What accounts hold beyond their own parts, in steps.
     used: AtomicUsize,
     /// What unfinished frames hold of the overdraft.
@@ -113,6 +114,7 @@ impl Budget {
             least_own,
             unopened: AtomicUsize::new(least_own * accounts),
             owned: AtomicUsize::new(0),
+            opened: AtomicUsize::new(0),
             used: AtomicUsize::new(0),
             drawn: AtomicUsize::new(0),
             readings: AtomicUsize::new(0),
@@ -134,21 +136,22 @@ impl Budget {
         let own = if rich { MOST_OWN } else { self.least_own };
         self.unopened.fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(self.least_own))).ok();
         self.owned.fetch_add(own, Relaxed);
-        self.account(own)
+        self.opened.fetch_add(1, Relaxed);
+        self.account(own, false)
     }
 
     /// A new account for what is kept of all peers together, which owns nothing.
     pub(crate) fn open_common(self: &Arc<Self>) -> Arc<Account> {
-        self.account(0)
+        self.account(0, true)
     }
 
-    fn account(self: &Arc<Self>, own: usize) -> Arc<Account> {
+    fn account(self: &Arc<Self>, own: usize, has_none_to_give: bool) -> Arc<Account> {
         Arc::new(Account {
             budget: Arc::clone(self),
             own,
             held: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
-            given_back: AtomicBool::new(false),
+            given_back: AtomicBool::new(has_none_to_give),
         })
     }
 
@@ -197,6 +200,11 @@ impl Budget {
     /// The most of that which is allowed.
     pub(crate) const fn most_held(&self) -> usize {
         self.limit.saturating_add(self.reserve.saturating_mul(2))
+    }
+
+    /// What of a quarter of that falls to each connection there is.
+    pub(super) fn even_part(&self) -> usize {
+        self.most_held() / 4 / (self.opened.load(Relaxed) / ACCOUNTS).max(1)
     }
 
     /// Whether those who cannot be stopped have used up what they may take beyond their shares.
@@ -326,7 +334,8 @@ impl Account {
     }
 
     fn give_back(&self) {
-        if self.own > 0 && !self.given_back.swap(true, Relaxed) {
+        if !self.given_back.swap(true, Relaxed) {
+            self.budget.opened.fetch_sub(1, Relaxed);
             self.budget.owned.fetch_sub(self.own, Relaxed);
             self.budget.unopened.fetch_add(self.budget.least_own, Relaxed);
         }

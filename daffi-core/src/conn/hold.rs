@@ -31,6 +31,8 @@ pub(super) struct Counts {
     /// What all peers hold, and may hold beyond their shares.
     pub(super) all: usize,
     pub(super) all_at_most: usize,
+    /// What it may hold though nothing is left: all peers that hold no more are little together.
+    pub(super) even_part: usize,
     /// Whether answers wait that it should take before it asks for more.
     pub(super) answers_wait: bool,
     /// Bytes that wait to be written because it provoked them: refusals, answers to handshakes.
@@ -60,6 +62,9 @@ pub(super) enum Hold {
     Crawl,
     /// Read slowly, from memory beyond the shares: it cannot wait.
     Trickle,
+    /// Read so slowly that all peers together bring little until those are ended who take nothing
+    /// of what waits for them. What its answers, marks and credit are for does not stand still.
+    Creep,
     /// Don't read, until requests of its have run or it took what waits.
     Stop,
     /// Don't read, until others gave memory back or the reserve is free.
@@ -97,8 +102,11 @@ pub(super) fn hold(counts: &Counts, peer: PeerKind) -> Result<Hold, Excess> {
         }
         if !credited || waiting > share {
             let starves = counts.unfinished > UNFINISHED_FREELY && starves(counts);
-            if peer.waits && (starves || waiting > share && is_used_up(counts)) {
+            if peer.waits && starves {
                 return Ok(Hold::Starve);
+            }
+            if peer.waits && waiting > share.max(counts.even_part) && is_used_up(counts) {
+                return Ok(Hold::Creep);
             }
             let slow = if peer.waits || waiting > share { Hold::Crawl } else { Hold::Slow };
             return Ok(slow);
@@ -116,9 +124,9 @@ pub(super) fn hold(counts: &Counts, peer: PeerKind) -> Result<Hold, Excess> {
 }
 
 /// Whether nothing is left, even beyond the shares: what came before has to be worked off, or given
-/// up by those who do not take it, before one that holds more than its share is read again. Many of
-/// them, each of which keeps to what it was granted while there was much, would need more memory
-/// than all have.
+/// up by those who do not take it, before one that holds much is read on as before. Many of them,
+/// each of which keeps to what it was granted while there was much, would need more memory than all
+/// have.
 const fn is_used_up(counts: &Counts) -> bool {
     counts.all > counts.all_at_most
 }
@@ -145,6 +153,7 @@ mod tests {
         standing: NO_STANDING,
         all: 4000,
         all_at_most: 4000,
+        even_part: 0,
         answers_wait: false,
         provoked: 0,
         unwritten_share: 1000,
@@ -165,6 +174,7 @@ mod tests {
     const SLOW: Option<Hold> = Some(Hold::Slow);
     const CRAWL: Option<Hold> = Some(Hold::Crawl);
     const TRICKLE: Option<Hold> = Some(Hold::Trickle);
+    const CREEP: Option<Hold> = Some(Hold::Creep);
     const STOP: Option<Hold> = Some(Hold::Stop);
     const STARVE: Option<Hold> = Some(Hold::Starve);
 
@@ -216,11 +226,14 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_left_nobody_is_read_who_can_wait_and_holds_more_than_its_share() {
+    fn where_nothing_is_left_who_can_wait_and_holds_much_is_hardly_read() {
         let used_up = Counts { all: 4001, ..IDLE };
         assert_eq!(all(used_up), [READ; 4]);
         assert_eq!(all(Counts { waiting: 1000, ..used_up }), [STOP, SLOW, READ, SLOW]);
-        assert_eq!(all(Counts { waiting: 1001, ..used_up }), [STOP, CRAWL, STARVE, CRAWL]);
+        assert_eq!(all(Counts { waiting: 1001, ..used_up }), [STOP, CRAWL, CREEP, CRAWL]);
+        let little = Counts { waiting: 1200, even_part: 1200, ..used_up };
+        assert_eq!(all(little), [STOP, CRAWL, CRAWL, CRAWL], "it is not for it that nothing is left");
+        assert_eq!(all(Counts { waiting: 1201, ..little }), [STOP, CRAWL, CREEP, CRAWL]);
         assert_eq!(all(Counts { waiting: 1001, standing: GOES, ..used_up }), [STOP, None, None, None]);
     }
 

@@ -194,6 +194,7 @@ impl<R: Handler> Driver<R> {
             }
             Hold::Slow | Hold::Trickle => self.read.slow.allows(SLOW, now()),
             Hold::Crawl => self.read.slow.allows(CRAWL, now()),
+            Hold::Creep => self.read.slow.allows(self.creep(), now()),
             Hold::Starve => Err(now() + STARVING_PAUSE),
             Hold::Stop => return Ok(Poll::Pending),
         };
@@ -311,6 +312,14 @@ impl<R: Handler> Driver<R> {
             && self.memory_of_unfinished(0) == 0
     }
 
+    /// Bytes a second for one that is hardly read: in the time after which those are ended who take
+    /// nothing, all such peers bring a quarter of what all may hold.
+    fn creep(&self) -> usize {
+        let budget = self.conn.inbound.account().budget();
+        let seconds = usize::try_from(budget.patience().as_secs()).unwrap_or(usize::MAX).max(1);
+        (budget.even_part() / seconds).clamp(1, CRAWL)
+    }
+
     /// What one read may bring while memory is short.
     fn short_read(&self) -> usize {
         (self.read.reader.buffered_bytes() / SHORT_PART).clamp(SHORT_READ, SHORT_READ_AT_MOST)
@@ -345,6 +354,7 @@ impl<R: Handler> Driver<R> {
             standing: self.standing(),
             all: account.budget().held_bytes(),
             all_at_most: account.budget().most_held(),
+            even_part: account.budget().even_part(),
             answers_wait: outbox.is_full(),
             provoked: outbox.provoked_bytes(),
             unwritten_share: unwritten.share(),
@@ -389,7 +399,7 @@ impl<R: Handler> Driver<R> {
             Hold::Trickle => Pot::Overdraft,
             _ => Pot::Share,
         };
-        if matches!(hold, Hold::Starve | Hold::Trickle) {
+        if matches!(hold, Hold::Starve | Hold::Trickle | Hold::Creep) {
             self.conn.inbound.account().budget().note_refusal(held, now());
         }
         // One whose frame has what it needs gives the reserve back if it has none of that. One of
@@ -414,7 +424,7 @@ impl<R: Handler> Driver<R> {
         } else {
             self.read.place = None;
         }
-        if matches!(hold, Hold::Trickle | Hold::Crawl)
+        if matches!(hold, Hold::Trickle | Hold::Crawl | Hold::Creep)
             && let Some(place) = &self.read.place
         {
             place.end_heaviest();

@@ -14,7 +14,7 @@ use daffi_core::{NodeConfig, Router};
 use daffi_wire::{Credit, FIRST_WINDOW, FlowId, Frame, Grant, Kind, Limits, MAX_WINDOW, Ping, credit_cost};
 use tokio::{
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
@@ -102,49 +102,53 @@ async fn most_held<T>(router: &Router, sending: &[JoinHandle<T>]) -> usize {
     most.max(router.stats().held_bytes)
 }
 
+/// Has receivers grant a sender all that there is.
+async fn begin_flows(name: &str, peer: &mut Peer, receivers: &mut [Peer]) -> BTreeMap<String, u64> {
+    let (mut limits, cost) = (BTreeMap::new(), credit_cost(body(10).len()));
+    for (n, receiver_end) in receivers.iter_mut().enumerate() {
+        let to = receiver(n);
+        send(peer, &Credit::Begins(FlowId(7)).frame(name, &to, &Limits::default()).unwrap()).await;
+        peer.send_to(Kind::Request, 0, [name, &to, "f"], &body(10), false).await;
+        settle(peer, &mut limits).await;
+        let grant = Credit::Grants(Grant::new(FlowId(7), cost, MAX_WINDOW).unwrap());
+        send(receiver_end, &grant.frame(&to, name, &Limits::default()).unwrap()).await;
+    }
+    while limits.len() < receivers.len() {
+        settle(peer, &mut limits).await;
+    }
+    limits
+}
+
+/// Sends what it may to all, and `at_most` requests to each. Gives how many that were.
+async fn flood(name: String, mut peer: Peer, limits: BTreeMap<String, u64>, at_most: usize) -> (usize, Peer) {
+    let (large, one, mut requests) = (body(1_000), credit_cost(body(1_000).len()), 0);
+    for (to, limit) in limits {
+        let (mut sent, mut count) = (credit_cost(body(10).len()), 0);
+        while sent + one <= limit && count < at_most {
+            peer.send_to(Kind::Request, 0, [&name, &to, "f"], &large, false).await;
+            (sent, count) = (sent + one, count + 1);
+        }
+        requests += count;
+    }
+    // Else what it sent last might not be read.
+    settle(&mut peer, &mut BTreeMap::new()).await;
+    // What waits of one that has left may be lost.
+    (requests, peer)
+}
+
 /// Receivers that work together with senders grant all that there is, while there is much, and take
 /// nothing.
 #[tokio::test(start_paused = true)]
 async fn windows_that_were_granted_while_there_was_much_stay_within_the_budget() {
     let Many { router, senders, mut receivers } = many("client/4").await;
-    let (first, cost) = (body(10), credit_cost(body(10).len()));
     let mut ready = Vec::new();
     for (n, mut peer) in senders.into_iter().enumerate() {
-        let (name, mut limits) = (sender(n), BTreeMap::new());
-        for (n, receiver_end) in receivers.iter_mut().enumerate() {
-            let to = receiver(n);
-            send(&mut peer, &Credit::Begins(FlowId(7)).frame(&name, &to, &Limits::default()).unwrap()).await;
-            peer.send_to(Kind::Request, 0, [&name, &to, "f"], &first, false).await;
-            settle(&mut peer, &mut limits).await;
-            let grant = Credit::Grants(Grant::new(FlowId(7), cost, MAX_WINDOW).unwrap());
-            send(receiver_end, &grant.frame(&to, &name, &Limits::default()).unwrap()).await;
-        }
-        ready.push((name, peer, limits));
+        let limits = begin_flows(&sender(n), &mut peer, &mut receivers).await;
+        ready.push((sender(n), peer, limits));
     }
-    let mut allowed = 0;
-    let mut sending = Vec::new();
-    for (name, mut peer, mut limits) in ready {
-        while limits.len() < ENDS {
-            settle(&mut peer, &mut limits).await;
-        }
-        allowed += limits.values().sum::<u64>();
-        sending.push(tokio::spawn(async move {
-            let mut requests = 0;
-            let (body, one) = (body(1_000), credit_cost(body(1_000).len()));
-            for (to, limit) in limits {
-                let mut sent = cost;
-                while sent + one <= limit {
-                    peer.send_to(Kind::Request, 0, [&name, &to, "f"], &body, false).await;
-                    sent += one;
-                    requests += 1;
-                }
-            }
-            // Else what it sent last might not be read.
-            settle(&mut peer, &mut BTreeMap::new()).await;
-            // What waits of one that has left may be lost.
-            (requests, peer)
-        }));
-    }
+    let allowed = ready.iter().flat_map(|(.., limits)| limits.values()).sum::<u64>();
+    let sending: Vec<_> =
+        ready.into_iter().map(|(name, peer, limits)| tokio::spawn(flood(name, peer, limits, usize::MAX))).collect();
     let most = most_held(&router, &sending).await;
     assert!(allowed > 2 * MOST as u64, "{allowed}: too little to show anything");
     assert!(most <= MOST, "{most} of {MOST} were held, of {allowed}");
@@ -201,4 +205,37 @@ async fn what_many_send_beyond_their_credit_stays_within_the_budget() {
         assert!(most <= MOST, "{most} of {MOST} were held: {level}");
         drop(receivers);
     }
+}
+
+/// Of what waits about as much is its own as of each of the others.
+#[tokio::test(start_paused = true)]
+async fn a_worker_answers_at_once_while_others_use_all_memory_up() {
+    let Many { router, senders, mut receivers } = many("client/4").await;
+    let at = &router.endpoints()[0];
+    let mut worker = raw(at, "w", "client/4", r#"["g"]"#).await;
+    let mut caller = raw(at, "c", "client/4", "null").await;
+    let limits = begin_flows("w", &mut worker, &mut receivers).await;
+    let mut ready = Vec::new();
+    for (n, mut peer) in senders.into_iter().enumerate() {
+        let limits = begin_flows(&sender(n), &mut peer, &mut receivers).await;
+        ready.push((sender(n), peer, limits));
+    }
+    let start = |(name, peer, limits)| tokio::spawn(flood(name, peer, limits, usize::MAX));
+    let rest = ready.split_off(4);
+    let mut sending: Vec<_> = ready.into_iter().map(start).collect();
+    most_held(&router, &sending).await;
+    let (_, mut worker) = flood("w".to_owned(), worker, limits, 8).await;
+    sending.extend(rest.into_iter().map(start));
+    most_held(&router, &sending).await;
+    assert!(sending.iter().any(|one| !one.is_finished()), "all memory is used up");
+    let begun = Instant::now();
+    caller.send_to(Kind::Request, 9, ["c", "w", "g"], "1", true).await;
+    let asked = async { while worker.receive().await.is_none_or(|frame| frame.kind() != Kind::Request) {} };
+    timeout(LONG, asked).await.expect("it is asked");
+    worker.send_to(Kind::Response, 9, ["w", "c", "g"], "1", false).await;
+    let answered = async { while caller.receive().await.is_none_or(|frame| frame.kind() != Kind::Response) {} };
+    timeout(LONG, answered).await.expect("it is read");
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert_eq!(router.stats().cut_connections, 0);
+    drop(receivers);
 }
