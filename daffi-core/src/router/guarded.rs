@@ -40,6 +40,7 @@ impl Forwarder {
         let text = format!("the answer of {} was {}", me.name, denied.text);
         let error = Denied { text, ..denied }.into_error();
         let number = frame.header().id();
+        let is_owed = me.owes_answer(caller, number);
         if frame.kind() == Kind::Response && self.begins(frame).is_some() {
             // Its end is still to come.
             if caller.awaits(number, me.id()).is_some() {
@@ -48,6 +49,8 @@ impl Forwarder {
         } else if let Some(id) = caller.drop_call(number, me.id()) {
             caller.conn.forget_data(streams::key(me.id(), id, false));
             shared.refuse_answer(caller, id, &me.name, frame.method(), &error);
+        } else {
+            shared.end_given_up(caller, number, (me, is_owed));
         }
     }
 }

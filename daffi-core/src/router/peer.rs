@@ -427,9 +427,8 @@ impl Peer {
 
     /// Whether an answer of this member under that number is about a call that was forgotten, if
     /// nothing is known of it elsewhere. One of level 4 says so otherwise.
-    #[cold]
     pub(super) fn owes_answer(&self, caller: &Self, number: CallId) -> bool {
-        !self.is_level_four() && !caller.is_open_at(number, self.id())
+        self.owed.is_any() && !self.is_level_four() && !caller.is_open_at(number, self.id())
     }
 
     /// Calls were forgotten of which it has so much to say. Only under the lock of the members.

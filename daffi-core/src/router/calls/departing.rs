@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use daffi_wire::{CallerLeft, Frame, Shown};
+use daffi_wire::{CallId, CallerLeft, Frame, Shown};
 
 use super::forward::Forwarder;
 use crate::{
@@ -105,6 +105,16 @@ impl RouterShared {
             self.take_owed(receiver);
         }
         true
+    }
+
+    /// An answer came to its end for which `caller` waits no more. `is_owed`: when it came, its
+    /// receiver owed words, and nothing was known of the call.
+    pub(crate) fn end_given_up(&self, caller: &Peer, number: CallId, (receiver, is_owed): (&Peer, bool)) {
+        // The call may have been forgotten since, with all of a caller that left meanwhile.
+        let may_be_owed = || is_owed || !receiver.is_level_four() && caller.has_closed_calls();
+        if !self.end_unawaited(caller, number, receiver) && may_be_owed() {
+            self.take_owed(receiver);
+        }
     }
 
     /// `receiver` has said a word about calls that are forgotten.

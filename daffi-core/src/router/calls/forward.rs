@@ -138,7 +138,8 @@ impl Forwarder {
             }
         };
         match found {
-            Ok((ref receiver, _)) if waits_behind && self.waits(&frame, Some(receiver)) => {}
+            Ok((ref receiver, _)) if (waits_behind || receiver.owed.is_any()) && self.waits(&frame, Some(receiver)) => {
+            }
             Err(Unroutable::Nobody(_)) if self.waits(&frame, None) => {}
             // Each that was tried had just left, and another may come.
             Err(Unroutable::Gone(_)) if is_to_any && self.waits(&frame, None) => {}
@@ -239,7 +240,7 @@ impl Forwarder {
                     // for promises.
                     turn.promise(&caller.conn);
                     let is_as_it_is = frame.kind() == Kind::Response && !frame.header().has_extensions();
-                    let is_owed = me.owed.is_any() && me.owes_answer(caller, number);
+                    let is_owed = me.owes_answer(caller, number);
                     if let Some(CompletedCall { id, note, streamed }) = caller.complete_call(number, me.id()) {
                         if let Some(note) = note {
                             caller.asking.note_answer();
@@ -262,9 +263,7 @@ impl Forwarder {
                         };
                     }
                     // Of a call that was given up.
-                    if !shared.end_unawaited(caller, number, me) && is_owed {
-                        shared.take_owed(me);
-                    }
+                    shared.end_given_up(caller, number, (me, is_owed));
                 }
                 Err(()) => {
                     if !shared.complete_absent(frame.receiver(), number, me) && !me.is_level_four() {

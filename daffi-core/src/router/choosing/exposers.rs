@@ -184,6 +184,11 @@ impl Able {
         }
     }
 
+    /// One that may be asked and is so, without the member of connection `but`.
+    pub(crate) fn find(&self, level_four: bool, but: u64, is_so: impl Fn(&Peer) -> bool) -> Option<&Arc<Peer>> {
+        (0..self.count(level_four)).filter_map(|at| self.get(at)).find(|peer| peer.id() != but && is_so(peer))
+    }
+
     /// The better one of two that are drawn, without the member of connection `but`: that which has
     /// less to do. `None`: there is nobody.
     pub(crate) fn choose(&self, level_four: bool, but: u64, mut now: impl FnMut() -> u64) -> Option<&Arc<Peer>> {

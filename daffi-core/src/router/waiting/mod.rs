@@ -125,6 +125,8 @@ impl Forwarder {
     /// Keeps a call that says that it waits, if there is a reason to: nobody can be given it, or
     /// others wait already for `found`, who could. `None`: it does not wait.
     pub(crate) fn wait(&self, frame: &Frame, found: Option<&Arc<Peer>>) -> Option<Result<(), Unroutable>> {
+        // One that owes words gets no calls, whoever waits.
+        let found = found.filter(|found| !found.owed.is_any());
         if !frame.header().has_extensions() || found.is_some() && !self.shared.waiting.any() {
             return None;
         }

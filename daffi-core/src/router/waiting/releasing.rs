@@ -111,10 +111,11 @@ impl Releasing {
     /// Another than `but` is awaited in a line from now on, if somebody takes its calls: that one
     /// does no more. Of one that owes words a sign will come.
     fn await_another(&mut self, shared: &RouterShared, line: CallLine, but: u64) {
-        let found = shared.exposers.find(&line.method);
-        let other = found.and_then(|(_, able)| able.choose(line.level_four, but, || 0).map(Arc::clone));
-        if let Some(other) = other.filter(|other| !other.owed.is_any()) {
-            self.await_in(&other, [line]);
+        let Some((_, able)) = shared.exposers.find(&line.method) else { return };
+        let takes = |peer: &Peer| !peer.owed.is_any();
+        let drawn = able.choose(line.level_four, but, || 0).filter(|drawn| takes(drawn));
+        if let Some(other) = drawn.or_else(|| able.find(line.level_four, but, takes)) {
+            self.await_in(other, [line]);
         }
     }
 

@@ -267,3 +267,46 @@ async fn another_is_awaited_where_one_owes_words_for_ever() {
     let requests = got(&mut other).await;
     assert!(matches!(&requests[..], [request] if request.header().id() == CallId(id)), "{requests:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_third_is_awaited_where_two_owe_words() {
+    // Whom of the two a draw finds is chance.
+    for round in 0..8 {
+        let router = BareRouter::at(&format!("mem://waiting-owed-two-{round}"));
+        let mut other = joined(&router, "other", Level::FOUR, &["f"]);
+        other.handle(call(1, "other", "f", 60_000, None)).unwrap();
+        let owing: Vec<_> = ["v", "w"].map(|name| joined(&router, name, Level::FOUR, &["f"])).into();
+        for one in &owing {
+            one.peer().farewells.next();
+            one.peer().owe(OwedWords { answers: 0, farewells: 1 });
+        }
+        settle().await;
+        fill(&other);
+        let mut caller = joined(&router, "c", Level::FOUR, &[]);
+        let mut id = 0;
+        while waiting(&router) < 2 && id < 1000 {
+            id += 1;
+            caller.handle(call(id, "c", "f", 60_000, None)).unwrap();
+            caller.take_frames();
+            settle().await;
+        }
+        assert_eq!(waiting(&router), 2, "its own, and one of the caller");
+        while other.take_all() > 0 {}
+        let requests = got(&mut other).await;
+        assert_eq!(requests.len(), 1, "round {round}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_may_wait_does_where_all_who_expose_its_callback_owe_words() {
+    let router = BareRouter::at("mem://waiting-owed-all");
+    let mut caller = joined(&router, "c", Level::FOUR, &[]);
+    let mut owing = joined(&router, "w", Level::THREE, &["f"]);
+    owing.peer().owe(OwedWords { answers: 1, farewells: 0 });
+    settle().await;
+    (1..=2).for_each(|id| caller.handle(call(id, "c", "f", 60_000, None)).unwrap());
+    assert_eq!((got(&mut owing).await.len(), got(&mut caller).await.len(), waiting(&router)), (0, 0, 2));
+    let mut other = joined(&router, "other", Level::FOUR, &["f"]);
+    let requests = got(&mut other).await.into_iter().filter(|frame| frame.kind() == Kind::Request).count();
+    assert_eq!((requests, waiting(&router)), (2, 0));
+}
