@@ -112,6 +112,9 @@ pub enum CallError {
         /// Size and limit.
         source: EncodeError,
     },
+    /// The client has ended, because nothing that it tries can connect it as it is set up. The call
+    /// was not sent. Final: correct what the reason names, and connect a new one.
+    CannotConnect(Arc<str>),
     /// Nobody waits any more for the call that this one was made for: a call of the client of a
     /// callback's [`Context`](crate::Context::client).
     Cancelled {
@@ -204,6 +207,11 @@ impl fmt::Display for CallError {
             ),
             Self::Stopped => f.write_str(
                 "this node was stopped: connect a new one to call; what was sent before may run all the same",
+            ),
+            Self::CannotConnect(reason) => write!(
+                f,
+                "this node cannot connect as it is set up, and tries no more: {}; the call was not sent",
+                Shown::new(reason)
             ),
             Self::Encode { method, source } => write!(f, "arguments of {method}: {source}"),
             Self::Decode { method, source } => write!(f, "result of {method}: {source}"),

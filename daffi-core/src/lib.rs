@@ -88,8 +88,8 @@ mod trace;
 
 pub use crate::{
     call::{
-        Answer, Answers, Call, CallService, Calling, Cast, CastItem, CastNowait, CastResults, ItemSender, Queueing,
-        ReadAnswer, Results, Rpc, RpcNowait, RpcOver, SendError, StreamCall, StreamNowait,
+        Answer, Answers, Call, CallService, Calling, CallingOver, Cast, CastItem, CastNowait, CastResults, ItemSender,
+        Queueing, ReadAnswer, Results, Rpc, RpcNowait, RpcOver, SendError, StreamCall, StreamNowait,
     },
     client::{
         ByRouter, CallOptions, CalledStats, Choice, Client, ClientBuilder, ClientGroup, ClientState, ClientStats,

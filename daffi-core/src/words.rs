@@ -14,20 +14,23 @@ macro_rules! words {
          error that says what happened."
     };
     (results) => {
-        "`()` takes any result. Each is taken as it is read here, so a slow reader holds its callback up. The timeout is that of the first \
+        "Arguments are written here, so they may be borrowed; the call is sent, and its timeout begins, when the future is \
+         polled first. `()` takes any result. Each is taken as it is read here, so a slow reader holds its callback up. The timeout is that of the first \
          result, counted from the call, and of each further one, counted from when it is waited for. A callback that has not \
          returned its stream by then, or its plain value, sees that as its deadline.\n\nCancelling: dropping the future, or what it gives, gives the \
          call up: the callback's stream is dropped.\n\n# Errors\n`CallError`, if the callback failed before its first result; \
          later ones are the last thing that the stream gives."
     };
     (send_items) => {
-        "Arguments and items are written in the format of the call; an item may be as large as a frame. The timeout begins when all items \
+        "Arguments are written here, so they may be borrowed; the call is sent when the future is polled first. Items are \
+         written in the format of the call; an item may be as large as a frame. The timeout begins when all items \
          were sent, and before that bounds how long the call waits for a connection and a receiver; the callback does not know it.\n\nCancelling: dropping \
          the future gives the call up: the callback's next item is an error.\n\n# Errors\n`CallError`; \
          `CallError::LevelUnsupported` for a receiver of daffi 3.0.1, which takes no arguments one by one."
     };
     (duplex) => {
-        "The timeout is that of finding a receiver, and of each result, counted from when it is waited for; the callback does not \
+        "Arguments are written here, so they may be borrowed; the call is sent when the future is polled first. The timeout \
+         is that of finding a receiver, and of each result, counted from when it is waited for; the callback does not \
          know it.\n\nCancelling: dropping the future, or the results that \
          it gives, gives the call up. Dropping the sender says that these were all arguments.\n\n# Errors\n`CallError`, as far \
          as it shows before the callback runs; all others are the last thing that the results give."
@@ -46,7 +49,7 @@ macro_rules! words {
          connection, nobody who exposes the callback, arguments that can't be written."
     };
     (cast_results) => {
-        "Last of each member comes that it has ended or failed. Each member has a window of its own: a slow reader here holds \
+        "Arguments are written here, so they may be borrowed. Last of each member comes that it has ended or failed. Each member has a window of its own: a slow reader here holds \
          all callbacks up, and no member another. The timeout holds for each member as for the results of one call. The calls are \
          sent when the future is polled first.\n\nCancelling: dropping the future, or the results, gives all calls \
          up.\n\n# Errors\n`CallError` when nothing could be sent at all: no connection, nobody who exposes the callback."
@@ -116,11 +119,11 @@ macro_rules! words {
     (wait_for_members) => {
         "Waits until all these nodes are members. A Router of 3.0.1 does not tell of a member without callbacks that joins \
          later.\n\nCancel safe.\n\n# Errors\n`CallError::Timeout` names those that are missing; `CallError::Stopped`, \
-         `CallError::Evicted` and `CallError::RuntimeGone` say that they cannot come."
+         `CallError::Evicted`, `CallError::CannotConnect` and `CallError::RuntimeGone` say that they cannot come."
     };
     (wait_for_connection) => {
-        "Waits until there is a connection. Cancel safe.\n\n# Errors\n`CallError::Stopped`, `CallError::Evicted` or \
-         `CallError::RuntimeGone`: there will be none."
+        "Waits until there is a connection. Cancel safe.\n\n# Errors\n`CallError::Stopped`, `CallError::Evicted`, \
+         `CallError::CannotConnect` or `CallError::RuntimeGone`: there will be none."
     };
     (connect) => {
         "Cancelling: dropping the future gives the attempt up, and the node with it.\n\n# Errors\n`InitializationError` says \

@@ -11,6 +11,7 @@ use daffi_core::Incoming;
 pub use daffi_core::{CallbackOptions, Context as CoreContext};
 pub use daffi_serde::{Defaulted, Owned};
 use daffi_serde::{Param, RemoteError, Returned};
+pub use daffi_transport::BoxFuture;
 pub use futures::Stream;
 use futures::StreamExt;
 use serde::{

@@ -23,6 +23,9 @@ pub type CastResults<R> = daffi_core::CastResults<R, Formats>;
 /// Sends the arguments of an open call one by one: what [`Rpc::duplex`] gives.
 pub type ItemSender<T> = daffi_core::ItemSender<T, Formats>;
 
+/// Where arguments are sent, and the results.
+type BothWays<T, R> = (ItemSender<T>, Results<R>);
+
 /// Makes a call style of the core one of this crate, with the setters named.
 macro_rules! style {
     ($(#[$attr:meta])* $name:ident: $($setter:ident)*) => {
@@ -212,12 +215,17 @@ impl Rpc {
     /// ```
     ///
     #[doc = daffi_core::words!(results)]
-    pub async fn results<R: Returned>(&self, method: &str, args: impl Args) -> Result<Results<R>, CallError> {
-        self.inner.results(method, args).await
+    pub fn results<'m, R: Returned>(
+        &self,
+        method: &'m str,
+        args: impl Args,
+    ) -> BoxFuture<'m, Result<Results<R>, CallError>> {
+        self.inner.results(method, args)
     }
 
     /// Calls `method`, sends `items` one by one behind the arguments, as the callback takes them,
-    /// and reads its result as a `R`.
+    /// and reads its result as a `R`. For a source that stays on its thread there is
+    /// [`send_local`](Self::send_local).
     ///
     /// ```
     /// # use daffi::{CallError, Client};
@@ -227,13 +235,26 @@ impl Rpc {
     /// ```
     ///
     #[doc = daffi_core::words!(send_items)]
-    pub async fn send<R: Returned>(
+    pub fn send<'m, R: Returned>(
         &self,
+        method: &'m str,
+        args: impl Args,
+        items: impl Stream<Item: Serialize + 'static> + Send + 'm,
+    ) -> BoxFuture<'m, Result<R, CallError>> {
+        self.inner.send(method, args, items)
+    }
+
+    /// Does what [`send`](Self::send) does with a source that stays on its thread: the future does
+    /// as well.
+    ///
+    #[doc = daffi_core::words!(send_items)]
+    pub async fn send_local<R: Returned>(
+        self,
         method: &str,
         args: impl Args,
         items: impl Stream<Item: Serialize + 'static>,
     ) -> Result<R, CallError> {
-        self.inner.send(method, args, items).await
+        self.inner.send_local(method, args, items).await
     }
 
     /// Does what [`send`](Self::send) does with a source that can fail: its error gives the call
@@ -242,13 +263,27 @@ impl Rpc {
     /// # Errors
     /// [`SendError::Source`] with what the source gave; [`SendError::Call`] as
     /// [`send`](Self::send).
-    pub async fn try_send<R: Returned, E>(
+    pub fn try_send<'m, R: Returned, E: Send + 'm>(
         &self,
+        method: &'m str,
+        args: impl Args,
+        items: impl Stream<Item = Result<impl Serialize + 'static, E>> + Send + 'm,
+    ) -> BoxFuture<'m, Result<R, SendError<E>>> {
+        self.inner.try_send(method, args, items)
+    }
+
+    /// Does what [`try_send`](Self::try_send) does with a source that stays on its thread: the
+    /// future does as well.
+    ///
+    /// # Errors
+    /// The errors of [`try_send`](Self::try_send).
+    pub async fn try_send_local<R: Returned, E>(
+        self,
         method: &str,
         args: impl Args,
         items: impl Stream<Item = Result<impl Serialize + 'static, E>>,
     ) -> Result<R, SendError<E>> {
-        self.inner.try_send(method, args, items).await
+        self.inner.try_send_local(method, args, items).await
     }
 
     /// Calls `method` with arguments and results that both go one by one: gives where arguments are
@@ -265,12 +300,12 @@ impl Rpc {
     /// ```
     ///
     #[doc = daffi_core::words!(duplex)]
-    pub async fn duplex<T: Serialize + 'static, R: Returned>(
+    pub fn duplex<'m, T: Serialize + 'static, R: Returned>(
         &self,
-        method: &str,
+        method: &'m str,
         args: impl Args,
-    ) -> Result<(ItemSender<T>, Results<R>), CallError> {
-        self.inner.duplex(method, args).await
+    ) -> BoxFuture<'m, Result<BothWays<T, R>, CallError>> {
+        self.inner.duplex(method, args)
     }
 
     /// The same calls, which nobody answers: with all that was set of these, except what is of the
@@ -360,8 +395,12 @@ impl Cast {
     /// ```
     ///
     #[doc = daffi_core::words!(cast_results)]
-    pub async fn results<R: Returned>(&self, method: &str, args: impl Args) -> Result<CastResults<R>, CallError> {
-        self.inner.results(method, args).await
+    pub fn results<'m, R: Returned>(
+        &self,
+        method: &'m str,
+        args: impl Args,
+    ) -> BoxFuture<'m, Result<CastResults<R>, CallError>> {
+        self.inner.results(method, args)
     }
 }
 
@@ -406,12 +445,16 @@ impl StreamCall {
     /// # Errors
     /// [`SendError::Source`] with what the source gave; [`SendError::Call`] as
     /// [`send`](Self::send).
-    pub async fn try_send<C: Serialize + Send + 'static, E>(
+    pub fn try_send<'m, C, E, S>(
         &self,
-        method: &str,
-        chunks: impl Stream<Item = Result<C, E>>,
-    ) -> Result<u64, SendError<E, StreamError>> {
-        self.inner.try_send(method, chunks).await
+        method: &'m str,
+        chunks: S,
+    ) -> impl Future<Output = Result<u64, SendError<E, StreamError>>> + use<'m, C, E, S>
+    where
+        C: Serialize + Send + 'static,
+        S: Stream<Item = Result<C, E>>,
+    {
+        self.inner.try_send(method, chunks)
     }
 }
 
@@ -441,11 +484,15 @@ impl StreamNowait {
     /// # Errors
     /// [`SendError::Source`] with what the source gave; [`SendError::Call`] as
     /// [`send`](Self::send).
-    pub async fn try_send<C: Serialize + Send + 'static, E>(
+    pub fn try_send<'m, C, E, S>(
         &self,
-        method: &str,
-        chunks: impl Stream<Item = Result<C, E>>,
-    ) -> Result<u64, SendError<E, StreamError>> {
-        self.inner.try_send(method, chunks).await
+        method: &'m str,
+        chunks: S,
+    ) -> impl Future<Output = Result<u64, SendError<E, StreamError>>> + use<'m, C, E, S>
+    where
+        C: Serialize + Send + 'static,
+        S: Stream<Item = Result<C, E>>,
+    {
+        self.inner.try_send(method, chunks)
     }
 }

@@ -188,9 +188,10 @@ impl Client {
         self.inner.reannounce();
     }
 
-    /// Waits until SIGINT, SIGTERM, [`stop`](Self::stop) or an eviction. A signal stops the node in
-    /// order. A second one ends the process at once, and so does one that comes when no `join`
-    /// waits any more: see [signals](crate#signals). A lost connection is no end. Cancel safe.
+    /// Waits until SIGINT, SIGTERM, [`stop`](Self::stop) or an eviction, or until it is clear that
+    /// the node cannot connect as it is set up. A signal stops the node in order. A second one ends
+    /// the process at once, and so does one that comes when no `join` waits any more: see
+    /// [signals](crate#signals). A lost connection is no end. Cancel safe.
     ///
     /// # Errors
     /// When the process can't listen for signals.
@@ -402,7 +403,11 @@ impl ClientBuilder {
     /// Gives the client at once, and connects in the background, so that it may start before its
     /// server does.
     ///
-    /// It tries for as long as it lives. Until there is a connection [`Client::state`] is
+    /// It tries for as long as it lives, unless what fails can never work as it is set up
+    /// ([`is_retryable`](InitializationError::is_retryable)): then it ends as
+    /// [`Ended::CannotConnect`], and what waits for it says why. A server that refuses it, is not
+    /// there or shows a wrong certificate may do otherwise later. Until there is a connection
+    /// [`Client::state`] is
     /// `Connecting`, there are no [`members`](Client::members), and calls fail at once with
     /// [`Disconnected`](crate::CallError::Disconnected) unless they `wait_for_connection()` or
     /// `wait_for_receiver()`.

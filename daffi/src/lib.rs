@@ -222,7 +222,7 @@ pub use crate::{
 /// calling side.
 pub mod tower {
     pub use daffi_core::{
-        Answer, Call, CallService, CallbackService, ReadAnswer, Reply, Request, RequestExtensions, RpcOver,
+        Answer, Call, CallService, CallbackService, CallingOver, ReadAnswer, Reply, Request, RequestExtensions, RpcOver,
     };
 }
 

@@ -85,10 +85,22 @@ impl<F: FormatSet> Cast<F> {
     /// of the member. One that returns a plain value, as one of daffi 3.0.1 does, gives that alone.
     ///
     #[doc = words!(cast_results)]
-    pub async fn results<R: Returned>(&self, method: &str, args: impl Args) -> Result<CastResults<R, F>, CallError> {
+    pub fn results<'m, R: Returned>(
+        &self,
+        method: &'m str,
+        args: impl Args,
+    ) -> BoxFuture<'m, Result<CastResults<R, F>, CallError>> {
+        let (cast, payloads) = (self.clone(), payloads(&self.client, &self.options, method, &args));
+        Box::pin(async move { cast.results_of(method, Arc::new(payloads)).await })
+    }
+
+    async fn results_of<R: Returned>(
+        &self,
+        method: &str,
+        payloads: Arc<Payloads>,
+    ) -> Result<CastResults<R, F>, CallError> {
         let client = &self.client;
         let options = client.inherit(&self.options);
-        let payloads = Arc::new(payloads(client, &options, method, &args));
         let cast = Casting::new(client, &options, self.receivers.as_deref(), method, &payloads, true);
         let found = OnRuntime::new(client.runtime(), client.unless_given_up(method, cast.members())).await;
         if found.is_err() {

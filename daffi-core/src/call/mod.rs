@@ -27,7 +27,7 @@ pub use self::{
     calling::{Calling, Queueing},
     cast::{Answers, Cast, CastNowait},
     cast_results::{CastItem, CastResults},
-    over::RpcOver,
+    over::{CallingOver, RpcOver},
     results::Results,
     rpc::{Rpc, RpcNowait},
     sending::{ItemSender, SendError},

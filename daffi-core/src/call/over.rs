@@ -1,14 +1,22 @@
 //! Calls through a tower stack.
 
-use std::{future::poll_fn, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use daffi_serde::{Args, Returned};
 use daffi_wire::FormatId;
-use tokio::time::Instant;
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep};
 use tower_service::Service;
 
 use super::{
-    calling::within,
     service::{Call, ReadAnswer},
     setters,
 };
@@ -38,31 +46,90 @@ impl<S> RpcOver<S> {
     ///
     /// # Errors
     /// [`CallError`]; what a layer fails with, unless it is a `CallError`, is [`CallError::Layer`].
-    pub async fn call<R>(&self, method: &str, args: impl Args + Send + Sync + 'static) -> Result<R, CallError>
+    pub fn call<'m, R>(&self, method: &'m str, args: impl Args + Send + Sync + 'static) -> CallingOver<'m, R, S>
     where
         R: Returned,
         S: Service<Call> + Clone,
         S::Response: ReadAnswer,
         S::Error: Into<BoxError>,
     {
-        let mut service = self.service.clone();
-        let mut options = CallOptions::clone(&self.options);
-        let mut asked = None;
-        let ready = poll_fn(|cx| {
-            let polled = service.poll_ready(cx);
-            if polled.is_pending() {
-                asked.get_or_insert_with(Instant::now);
-            }
-            polled
-        });
-        within(options.timeout, ready)
-            .await
-            .map_or_else(|after| Err(not_ready(method, after)), |ready| ready.map_err(layer_error))?;
-        if let Some(asked) = asked {
-            options.timeout = options.timeout.map(|timeout| timeout.saturating_sub(asked.elapsed()));
+        let options = CallOptions::clone(&self.options);
+        CallingOver {
+            service: self.service.clone(),
+            method,
+            timeout: options.timeout,
+            call: Some(Call::new(method, args).with_options(options)),
+            asked: None,
+            expires: None,
+            answer: None,
+            result: PhantomData,
         }
-        let call = Call::new(method, args).with_options(options);
-        service.call(call).await.map_err(layer_error)?.read()
+    }
+}
+
+pin_project! {
+    /// A call on its way through a tower stack; gives its result. What [`RpcOver::call`] returns.
+    ///
+    /// Dropped, it gives the call up.
+    #[must_use = "a call is sent when it is awaited"]
+    pub struct CallingOver<'m, R, S>
+    where
+        S: Service<Call>,
+    {
+        service: S,
+        method: &'m str,
+        timeout: Option<Duration>,
+        // What the stack has not taken yet.
+        call: Option<Call>,
+        // When the stack was not ready.
+        asked: Option<Instant>,
+        #[pin]
+        expires: Option<Sleep>,
+        #[pin]
+        answer: Option<S::Future>,
+        result: PhantomData<fn() -> R>,
+    }
+}
+
+impl<R, S: Service<Call>> fmt::Debug for CallingOver<'_, R, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallingOver").field("method", &self.method).finish_non_exhaustive()
+    }
+}
+
+impl<R, S> Future for CallingOver<'_, R, S>
+where
+    R: Returned,
+    S: Service<Call>,
+    S::Response: ReadAnswer,
+    S::Error: Into<BoxError>,
+{
+    type Output = Result<R, CallError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let Some(call) = this.call.take_if(|_| this.answer.is_none()) {
+            let Poll::Ready(ready) = this.service.poll_ready(cx) else {
+                *this.call = Some(call);
+                this.asked.get_or_insert_with(Instant::now);
+                let Some(after) = *this.timeout else { return Poll::Pending };
+                if this.expires.is_none() {
+                    this.expires.set(Some(sleep(after)));
+                }
+                let expires = this.expires.as_mut().as_pin_mut().expect("it was set above");
+                return expires.poll(cx).map(|()| Err(not_ready(this.method, after)));
+            };
+            ready.map_err(layer_error)?;
+            let options = call.options().clone();
+            let waited = this.asked.map(|asked| asked.elapsed()).unwrap_or_default();
+            let timeout = options.timeout.map(|timeout| timeout.saturating_sub(waited));
+            let call = call.with_options(CallOptions { timeout, ..options });
+            this.expires.set(None);
+            this.answer.set(Some(this.service.call(call)));
+        }
+        let answer = this.answer.as_mut().as_pin_mut().expect("a future is not polled after its end");
+        let answered = ready!(answer.poll(cx));
+        Poll::Ready(answered.map_err(layer_error).and_then(|answer| answer.read()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! A request as far as it is written when the call is made: arguments in the format of its
 //! receiver.
 
-use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc};
+use std::{num::NonZeroU32, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use daffi_serde::{Args, FormatSet, Output, SerdeError};
@@ -368,14 +368,20 @@ impl<F: FormatSet> Client<F> {
     /// The arguments in the format asked for, or in the default ones of receivers of these levels;
     /// of all levels when it is not known who they are.
     pub(super) fn payloads<A: Args>(&self, args: &A, options: &CallOptions, levels: Option<Vec<Level>>) -> Payloads {
-        let formats: BTreeSet<_> = match (options.serde, levels) {
-            (Some(format), _) => [format].into(),
-            (None, Some(levels)) if !levels.is_empty() => {
-                levels.into_iter().map(|level| default_format(self.formats(), level)).collect()
+        let mut written: Vec<(FormatId, _)> = Vec::with_capacity(2);
+        let mut write = |format| {
+            if !written.iter().any(|(known, _)| *known == format) {
+                written.push((format, self.payload(format, args)));
             }
-            _ => [Level::FOUR, Level::THREE].map(|level| default_format(self.formats(), level)).into(),
         };
-        Payloads(formats.into_iter().map(|format| (format, self.payload(format, args))).collect())
+        match (options.serde, levels) {
+            (Some(format), _) => write(format),
+            (None, Some(levels)) if !levels.is_empty() => {
+                levels.into_iter().for_each(|level| write(default_format(self.formats(), level)));
+            }
+            _ => [Level::FOUR, Level::THREE].iter().for_each(|level| write(default_format(self.formats(), *level))),
+        }
+        Payloads(written)
     }
 
     /// The arguments in one format.

@@ -1,6 +1,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use daffi_serde::{Args, FormatSet, Returned};
+use daffi_transport::BoxFuture;
 use daffi_wire::{FormatId, StreamFlags};
 use futures::{Stream, StreamExt};
 use serde::Serialize;
@@ -47,11 +48,17 @@ impl<F: FormatSet> Rpc<F> {
     /// One that returns a plain value gives that alone.
     ///
     #[doc = words!(results)]
-    pub async fn results<R: Returned>(&self, method: &str, args: impl Args) -> Result<Results<R, F>, CallError> {
-        let payloads = self.client.payloads(&args, &self.options, None);
-        let (results, options) = self.results_with(method, &payloads).await?;
-        let again = Again::of(&payloads, &options).map(|again| (again, options));
-        OnRuntime::new(self.client.runtime(), results.await_begin(again)).await
+    pub fn results<'m, R: Returned>(
+        &self,
+        method: &'m str,
+        args: impl Args,
+    ) -> BoxFuture<'m, Result<Results<R, F>, CallError>> {
+        let (rpc, payloads) = (self.clone(), self.payloads(&args));
+        Box::pin(async move {
+            let (results, options) = rpc.results_with(method, &payloads).await?;
+            let again = Again::of(&payloads, &options).map(|again| (again, options));
+            OnRuntime::new(rpc.client.runtime(), results.await_begin(again)).await
+        })
     }
 
     /// The results of a call that was sent with these arguments.
@@ -77,16 +84,40 @@ impl<F: FormatSet> Rpc<F> {
     }
 
     /// Calls `method`, sends `items` behind the arguments, one by one, and reads its result as a
-    /// `R`. They are taken from their source as the callback takes them.
+    /// `R`. They are taken from their source as the callback takes them; for one that stays on its
+    /// thread there is [`send_local`](Self::send_local).
     ///
     #[doc = words!(send_items)]
-    pub async fn send<R: Returned>(
+    pub fn send<'m, R: Returned>(
         &self,
+        method: &'m str,
+        args: impl Args,
+        items: impl Stream<Item: Serialize + 'static> + Send + 'm,
+    ) -> BoxFuture<'m, Result<R, CallError>> {
+        let (rpc, payloads) = (self.clone(), self.payloads(&args));
+        Box::pin(async move { rpc.send_written(method, &payloads, items).await })
+    }
+
+    /// Does what [`send`](Self::send) does with a source that stays on its thread: the future does
+    /// as well.
+    ///
+    #[doc = words!(send_items)]
+    pub async fn send_local<R: Returned>(
+        self,
         method: &str,
         args: impl Args,
         items: impl Stream<Item: Serialize + 'static>,
     ) -> Result<R, CallError> {
-        match self.try_send(method, args, items.map(Ok::<_, Infallible>)).await {
+        self.send_written(method, &self.payloads(&args), items).await
+    }
+
+    async fn send_written<R: Returned>(
+        &self,
+        method: &str,
+        payloads: &Payloads,
+        items: impl Stream<Item: Serialize + 'static>,
+    ) -> Result<R, CallError> {
+        match self.try_send_written(method, payloads, items.map(Ok::<_, Infallible>)).await {
             Ok(result) => Ok(result),
             Err(SendError::Call(error)) => Err(error),
             Err(SendError::Source(never)) => match never {},
@@ -99,14 +130,38 @@ impl<F: FormatSet> Rpc<F> {
     /// # Errors
     /// [`SendError::Source`] with what the source gave; [`SendError::Call`] as
     /// [`send`](Self::send).
-    pub async fn try_send<R: Returned, E>(
+    pub fn try_send<'m, R: Returned, E: Send + 'm>(
         &self,
+        method: &'m str,
+        args: impl Args,
+        items: impl Stream<Item = Result<impl Serialize + 'static, E>> + Send + 'm,
+    ) -> BoxFuture<'m, Result<R, SendError<E>>> {
+        let (rpc, payloads) = (self.clone(), self.payloads(&args));
+        Box::pin(async move { rpc.try_send_written(method, &payloads, items).await })
+    }
+
+    /// Does what [`try_send`](Self::try_send) does with a source that stays on its thread: the
+    /// future does as well.
+    ///
+    /// # Errors
+    /// The errors of [`try_send`](Self::try_send).
+    pub async fn try_send_local<R: Returned, E>(
+        self,
         method: &str,
         args: impl Args,
         items: impl Stream<Item = Result<impl Serialize + 'static, E>>,
     ) -> Result<R, SendError<E>> {
-        let (call, options, span) =
-            self.open_with(method, &args, StreamFlags { items_follow: true, takes_results: false }).await?;
+        self.try_send_written(method, &self.payloads(&args), items).await
+    }
+
+    async fn try_send_written<R: Returned, T: Serialize + 'static, E>(
+        &self,
+        method: &str,
+        payloads: &Payloads,
+        items: impl Stream<Item = Result<T, E>>,
+    ) -> Result<R, SendError<E>> {
+        let flags = StreamFlags { items_follow: true, takes_results: false };
+        let (call, options, span) = self.open(method, payloads, flags).await?;
         let sending = send_all(&self.client, method, call, items, (options.timeout, span.as_deref()));
         let sent = OnRuntime::new(self.client.runtime(), sending).await;
         match &sent {
@@ -122,21 +177,25 @@ impl<F: FormatSet> Rpc<F> {
     /// sent, and the results.
     ///
     #[doc = words!(duplex)]
-    pub async fn duplex<T: Serialize + 'static, R: Returned>(
+    pub fn duplex<'m, T: Serialize + 'static, R: Returned>(
         &self,
-        method: &str,
+        method: &'m str,
         args: impl Args,
-    ) -> Result<(ItemSender<T, F>, Results<R, F>), CallError> {
-        let (call, options, span) =
-            self.open_with(method, &args, StreamFlags { items_follow: true, takes_results: true }).await?;
-        let items = ItemSender::new(self.client.clone(), method, Arc::clone(&call.data));
-        // What the program has to say before the first result takes its own time.
-        let clock = ResultClock::new(self.options.timeout, None, options.timeout);
-        Ok((items, Results::new(self.client.clone(), method, call, clock, span)))
+    ) -> BoxFuture<'m, Result<BothWays<T, R, F>, CallError>> {
+        let (rpc, payloads) = (self.clone(), self.payloads(&args));
+        Box::pin(async move {
+            let flags = StreamFlags { items_follow: true, takes_results: true };
+            let (call, options, span) = rpc.open(method, &payloads, flags).await?;
+            let items = ItemSender::new(rpc.client.clone(), method, Arc::clone(&call.data));
+            // What the program has to say before the first result takes its own time.
+            let clock = ResultClock::new(rpc.options.timeout, None, options.timeout);
+            Ok((items, Results::new(rpc.client.clone(), method, call, clock, span)))
+        })
     }
 
-    async fn open_with(&self, method: &str, args: &impl Args, stream: StreamFlags) -> Result<Opened, CallError> {
-        self.open(method, &self.client.payloads(args, &self.options, None), stream).await
+    /// The arguments, which are written now, so that the future holds none of them.
+    fn payloads(&self, args: &impl Args) -> Payloads {
+        self.client.payloads(args, &self.options, None)
     }
 
     async fn open(&self, method: &str, payloads: &Payloads, stream: StreamFlags) -> Result<Opened, CallError> {
@@ -184,6 +243,9 @@ impl<F: FormatSet> Rpc<F> {
         self.call(method, args)
     }
 }
+
+/// Where arguments are sent, and the results.
+type BothWays<T, R, F> = (ItemSender<T, F>, Results<R, F>);
 
 /// A call that was sent, its timeout and its span.
 type Opened = (StreamingCall, CallOptions, Option<Box<CallSpan>>);

@@ -125,25 +125,28 @@ impl<F: FormatSet> StreamCall<F> {
     /// # Errors
     /// [`SendError::Source`] with what the source gave; [`SendError::Call`] as
     /// [`send`](Self::send).
-    pub async fn try_send<C, E>(
+    pub fn try_send<'m, C, E, S>(
         &self,
-        method: &str,
-        chunks: impl Stream<Item = Result<C, E>>,
-    ) -> Result<u64, SendError<E, StreamError>>
+        method: &'m str,
+        chunks: S,
+    ) -> impl Future<Output = Result<u64, SendError<E, StreamError>>> + use<'m, C, E, S, F>
     where
         C: Serialize + Send + 'static,
+        S: Stream<Item = Result<C, E>>,
     {
         let (call, span) = self.begin(method);
-        let mut failed = None;
-        let sending = call.send_all(method, until_error(chunks, &mut failed), span.as_deref());
-        let sent = OnRuntime::new(call.client.runtime(), sending).await;
-        match (&failed, &sent) {
-            // It was given up.
-            (Some(_), Ok(_)) => drop(span),
-            _ => call.client.end_stream(span, method, &sent),
+        async move {
+            let mut failed = None;
+            let sending = call.send_all(method, until_error(chunks, &mut failed), span.as_deref());
+            let sent = OnRuntime::new(call.client.runtime(), sending).await;
+            match (&failed, &sent) {
+                // It was given up.
+                (Some(_), Ok(_)) => drop(span),
+                _ => call.client.end_stream(span, method, &sent),
+            }
+            let sent = sent?;
+            failed.map_or(Ok(sent), |error| Err(SendError::Source(error)))
         }
-        let sent = sent?;
-        failed.map_or(Ok(sent), |error| Err(SendError::Source(error)))
     }
 
     async fn send_all<S>(&self, method: &str, chunks: S, span: Option<&CallSpan>) -> Result<u64, StreamError>
@@ -303,25 +306,28 @@ impl<F: FormatSet> StreamNowait<F> {
     /// # Errors
     /// [`SendError::Source`] with what the source gave; [`SendError::Call`] as
     /// [`send`](Self::send).
-    pub async fn try_send<C, E>(
+    pub fn try_send<'m, C, E, S>(
         &self,
-        method: &str,
-        chunks: impl Stream<Item = Result<C, E>>,
-    ) -> Result<u64, SendError<E, StreamError>>
+        method: &'m str,
+        chunks: S,
+    ) -> impl Future<Output = Result<u64, SendError<E, StreamError>>> + use<'m, C, E, S, F>
     where
         C: Serialize + Send + 'static,
+        S: Stream<Item = Result<C, E>>,
     {
         let (call, span) = self.begin(method);
-        let mut failed = None;
-        let sending = call.send_all(method, until_error(chunks, &mut failed), span.as_deref());
-        let sent = OnRuntime::new(call.client.runtime(), sending).await;
-        match (&failed, &sent) {
-            // It was given up.
-            (Some(_), Ok(_)) => drop(span),
-            _ => call.client.end_stream(span, method, &sent),
+        async move {
+            let mut failed = None;
+            let sending = call.send_all(method, until_error(chunks, &mut failed), span.as_deref());
+            let sent = OnRuntime::new(call.client.runtime(), sending).await;
+            match (&failed, &sent) {
+                // It was given up.
+                (Some(_), Ok(_)) => drop(span),
+                _ => call.client.end_stream(span, method, &sent),
+            }
+            let sent = sent?;
+            failed.map_or(Ok(sent), |error| Err(SendError::Source(error)))
         }
-        let sent = sent?;
-        failed.map_or(Ok(sent), |error| Err(SendError::Source(error)))
     }
 
     async fn send_all<S>(&self, method: &str, chunks: S, span: Option<&CallSpan>) -> Result<u64, StreamError>

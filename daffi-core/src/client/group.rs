@@ -83,6 +83,8 @@ impl<F: FormatSet> ClientGroup<F> {
             how = match (how, client.join().await) {
                 (Ended::CutOff(one), Ended::CutOff(other)) => Ended::CutOff(one.max(other)),
                 (first, Ended::Evicted) => first,
+                // One server that cannot be used does not say how the node ended at the others.
+                (first, Ended::CannotConnect) if first != Ended::Evicted => first,
                 (Ended::Unsent { requests, bytes }, Ended::Unsent { requests: more, bytes: more_bytes }) => {
                     Ended::Unsent { requests: requests + more, bytes: bytes + more_bytes }
                 }

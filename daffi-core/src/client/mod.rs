@@ -295,7 +295,7 @@ impl ClientCore {
                         return Ok(conn);
                     }
                 }
-                ClientState::Ended(how) => return Err(how.call_error()),
+                ClientState::Ended(how) => return Err(self.end_error(how)),
                 ClientState::Connecting | ClientState::Reconnecting if !wait => {
                     return Err(CallError::Disconnected(Disconnected::NotConnected));
                 }
@@ -443,7 +443,8 @@ impl<F: FormatSet> Client<F> {
         self.shared().connection(true).await.map(drop)
     }
 
-    /// Waits until the node was stopped or evicted; a lost connection is no end. Cancel safe.
+    /// Waits until the node was stopped or evicted, or cannot connect as it is set up; a lost
+    /// connection is no end. Cancel safe.
     pub async fn join(&self) -> Ended {
         let mut state = self.shared().state.subscribe();
         loop {

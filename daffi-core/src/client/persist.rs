@@ -11,7 +11,7 @@ use super::{
     hello_line::FLOOR,
     schedule::{Schedule, Tried},
 };
-use crate::error::InitializationError;
+use crate::error::{Ended, InitializationError};
 
 /// The connection before, which was lost.
 #[derive(Clone, Copy)]
@@ -27,18 +27,22 @@ pub(super) struct LostConn<'a> {
 /// else the address that was lost is tried after a pause of its own, and others after a moment.
 /// If this node replaced it itself others are tried when that has failed: what is said there would
 /// do the same again.
+///
+/// Ends in vain when the node is stopped, and when nothing can come of any address any more.
 pub(super) async fn persist(
     shared: &Arc<ClientCore>,
     ends: &Ends,
     before: Option<LostConn<'_>>,
     schedule: &mut Schedule,
-) -> Option<Arc<ClientConn>> {
+) -> Result<Arc<ClientConn>, Ended> {
     let addresses = &shared.addresses;
     let mut back_to = before.filter(|lost| lost.is_replaced).map(|_| addresses.at());
     let mut lost = before.map(|_| (addresses.at(), Instant::now() + schedule.at_first()));
     // Without one before the address that is next comes first.
     let mut last = lost.map_or(addresses.at() + addresses.len() - 1, |(at, _)| at);
     let mut attempts = Attempts::new(shared, ends, before.map(|lost| lost.conn), FLOOR);
+    // Which addresses it is in vain to try again, by what their last attempt ended with.
+    let mut in_vain = vec![false; addresses.len()];
     loop {
         let next = match back_to {
             Some(at) => Some((at, schedule.due(at))),
@@ -55,12 +59,21 @@ pub(super) async fn persist(
                     // Another attempt may have failed after this one showed its connection.
                     shared.set_last_failure(None);
                     schedule.note_connected(at);
-                    return Some(conn);
+                    return Ok(conn);
                 }
                 Err(_) if shared.node.life.is_stopping() => {}
-                Err(error) => note_failure(shared, schedule, at, &error),
+                Err(error) => {
+                    in_vain[at] = error.is_final();
+                    if in_vain.iter().all(|in_vain| *in_vain) {
+                        shared.note_failure(&error);
+                        let (node, error) = (&shared.node.name, &error as &dyn std::error::Error);
+                        tracing::error!(%node, error, "cannot connect as it is set up; it tries no more");
+                        return Err(Ended::CannotConnect);
+                    }
+                    note_failure(shared, schedule, at, &error);
+                }
             },
-            () = shared.node.life.stopping.cancelled(), if attempts.is_empty() => return None,
+            () = shared.node.life.stopping.cancelled(), if attempts.is_empty() => return Err(Ended::Stopped),
             () = sleep_until(due), if next.is_some() && !shared.node.life.is_stopping() => {
                 match back_to.take() {
                     Some(at) => attempts.begin_alone(at, schedule.tries(at)),

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{Client, ClientConn, ClientCore, ClientState, Current};
 use crate::{
     deadline::OnRuntime,
-    error::{CallError, InitializationError, WaitedFor},
+    error::{CallError, Ended, InitializationError, WaitedFor},
     events::MemberEvent,
     session::Members,
 };
@@ -30,6 +30,16 @@ impl ClientCore {
     /// Why the last attempt to connect failed, if one has since there is no connection.
     pub(crate) fn last_failure(&self) -> Option<Arc<str>> {
         self.last_failure.lock().clone()
+    }
+
+    /// The error of a call when this client has ended so.
+    pub(crate) fn end_error(&self, how: Ended) -> CallError {
+        match how {
+            Ended::Stopped | Ended::CutOff(_) | Ended::Unsent { .. } | Ended::Panicked => CallError::Stopped,
+            Ended::Evicted => CallError::Evicted,
+            Ended::CannotConnect => CallError::CannotConnect(self.last_failure().unwrap_or_default()),
+            Ended::RuntimeGone => CallError::RuntimeGone,
+        }
     }
 
     /// An attempt to connect failed. Gives what the error says, and what is behind it.
@@ -59,7 +69,7 @@ impl<F: FormatSet> Client<F> {
                 // Without a connection the list is that of the one before.
                 let is_told = self.shared().current().as_ref().is_some_and(|current| current.members.knows_all());
                 match *state.borrow_and_update() {
-                    ClientState::Ended(how) => return Err(how.call_error()),
+                    ClientState::Ended(how) => return Err(self.shared().end_error(how)),
                     ClientState::Connected | ClientState::Replacing if is_told && missing().is_empty() => return Ok(()),
                     _ => {}
                 }

@@ -89,8 +89,8 @@ pub(super) fn start_telling(
 async fn begin(mut end: End, ends: Ends, ended: mpsc::UnboundedReceiver<(u64, Disconnected)>) {
     let mut schedule = schedule(&end.shared);
     match persist(&end.shared, &ends, None, &mut schedule).await {
-        Some(first) => supervise(end, first, ends, ended).await,
-        None => end.set(Ended::Stopped),
+        Ok(first) => supervise(end, first, ends, ended).await,
+        Err(how) => end.set(how),
     }
 }
 
@@ -172,8 +172,8 @@ async fn supervise(
     }
 }
 
-/// Sets the node's end when it is dropped. By then the node was stopped or evicted, or its runtime
-/// is gone.
+/// Sets the node's end when it is dropped. By then the node was stopped or evicted or can have no
+/// connection, or its runtime is gone.
 struct End {
     shared: Arc<ClientCore>,
     how: Ended,
@@ -341,7 +341,7 @@ impl Kept<'_> {
         };
         self.schedule.note_end(shared.addresses.at(), self.since.elapsed(), how);
         let lost = LostConn { conn: &self.current, is_replaced };
-        let next = persist(shared, self.ends, Some(lost), &mut self.schedule).await.ok_or(Ended::Stopped)?;
+        let next = persist(shared, self.ends, Some(lost), &mut self.schedule).await?;
         shared.called.reconnects.fetch_add(1, Ordering::Relaxed);
         tracing::info!(node = %shared.node.name, endpoint = %shared.addresses.endpoint(), "connected again");
         (self.current, self.since) = (next, Instant::now());

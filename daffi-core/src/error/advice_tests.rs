@@ -71,6 +71,7 @@ fn of_calls() {
         Evicted => Evicted, Says("give every node a name of its own");
         Stopped => Stopped, Says("connect a new one");
         RuntimeGone => RuntimeGone, Says("keep it for as long as");
+        CannotConnect(_) => CannotConnect("the name is taken".into()), Says("as it is set up, and tries no more: the name is taken");
         Encode { .. } => Encode { method: f(), source: serde() }, Needs("the format says which others carry it");
         Decode { .. } => Decode { method: f(), source: serde() }, Needs("the format says what came and what was asked for");
         TransmissionFailure { .. } => TransmissionFailure { method: f(), source: TOO_LARGE }, Needs("the limit is named");
@@ -147,6 +148,21 @@ fn of_connections() {
         Replaced => Replaced, HAPPENED;
         Stopped => Stopped, HAPPENED;
     }
+}
+
+#[test]
+fn of_nodes_that_have_ended() {
+    use Ended::*;
+    rows! { Ended:
+        Stopped => Stopped, Needs("somebody meant it");
+        CutOff(_) => CutOff(2), Says("2 calls that were not done when grace was over were cut off: a longer grace waits for more");
+        Unsent { .. } => Unsent { requests: 1, bytes: 2 }, Says("does it stand still?");
+        Evicted => Evicted, Says("give every node a name of its own");
+        CannotConnect => CannotConnect, Says("correct what its last_failure() says");
+        RuntimeGone => RuntimeGone, Says("start a new one on a runtime that is kept");
+        Panicked => Panicked, Says("report the panic");
+    }
+    assert!(CutOff(1).to_string().contains("1 call that was not done when grace was over was cut off"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use daffi_transport::{BindError, ConnectError, LinkError};
 use daffi_wire::{EncodeError, FormatId, NameError};
 
-use super::{CallError, Disconnected};
+use super::Disconnected;
 use crate::config::UnusableSetting;
 
 /// Why a node could not be started.
@@ -124,7 +124,10 @@ impl fmt::Display for InitializationError {
             ),
             Self::Setting(error) => error.fmt(f),
             Self::Meaningless { setting, with, rule } => write!(f, "{setting} has no meaning with {with}: {rule}"),
-            Self::Ended(how) => write!(f, "no callbacks were added: {}", how.words()),
+            Self::Ended(Ended::Stopped | Ended::CutOff(_) | Ended::Unsent { .. }) => {
+                f.write_str("no callbacks were added: this node was stopped: start a new one with them")
+            }
+            Self::Ended(how) => write!(f, "no callbacks were added: {how}"),
         }
     }
 }
@@ -209,6 +212,13 @@ impl InitializationError {
             _ => false,
         }
     }
+
+    /// Whether a client that goes on trying would only ever hear this again. An attempt that the
+    /// node ended itself says nothing of that.
+    pub(crate) fn is_final(&self) -> bool {
+        use Disconnected::{Replaced, RuntimeGone, Stopped};
+        !self.is_retryable() && !matches!(self, Self::Handshake { source: Stopped | RuntimeGone | Replaced, .. })
+    }
 }
 
 /// An error with what is behind it.
@@ -223,6 +233,8 @@ impl fmt::Display for Chain<'_> {
 }
 
 /// How a node ended.
+///
+/// `Display` says it in one sentence, with what to do where there is something to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ended {
@@ -243,6 +255,10 @@ pub enum Ended {
     /// [`reconnect_when_evicted`](crate::NodeConfig::reconnect_when_evicted) is not set: a client
     /// only.
     Evicted,
+    /// It has no connection, and as it is set up none can come about at any of its addresses, for a
+    /// reason that is not [retryable](InitializationError::is_retryable):
+    /// [`Client::last_failure`](crate::Client::last_failure) says which. A client only.
+    CannotConnect,
     /// The tokio runtime that it ran on was dropped before it was stopped. Final.
     RuntimeGone,
     /// It could take no connections any more, or not keep its own, because a task of its own
@@ -250,35 +266,45 @@ pub enum Ended {
     Panicked,
 }
 
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("this node was stopped"),
+            Self::CutOff(1) => f.write_str(
+                "this node was stopped, and 1 call that was not done when grace was over was cut off: a longer grace waits for more",
+            ),
+            Self::CutOff(calls) => write!(
+                f,
+                "this node was stopped, and {calls} calls that were not done when grace was over were cut off: a longer grace \
+                 waits for more"
+            ),
+            Self::Unsent { requests, bytes } => write!(
+                f,
+                "this node was stopped, and its server had not taken all that nobody answers when grace was over (requests left: \
+                 {requests}, bytes: {bytes}): does it stand still?"
+            ),
+            Self::Evicted => f.write_str(
+                "a newer connection took the name of this node, which does not come back: give every node a name of its own, or \
+                 set reconnect_when_evicted",
+            ),
+            Self::CannotConnect => f.write_str(
+                "this node cannot connect as it is set up, and tries no more: correct what its last_failure() says, and start a \
+                 new one",
+            ),
+            Self::RuntimeGone => f.write_str(
+                "the tokio runtime of this node was dropped: start a new one on a runtime that is kept for as long as the node \
+                 is used",
+            ),
+            Self::Panicked => f.write_str(
+                "a task of this node panicked, which is an error of daffi: start a new one, and report the panic",
+            ),
+        }
+    }
+}
+
 impl Ended {
     /// The end of a node that was stopped and cut off so many calls.
     pub(crate) const fn after(cut_off: usize) -> Self {
         if cut_off == 0 { Self::Stopped } else { Self::CutOff(cut_off) }
-    }
-
-    /// What became of the node, and what to do about it.
-    const fn words(self) -> &'static str {
-        match self {
-            Self::Stopped | Self::CutOff(_) | Self::Unsent { .. } => "this node was stopped: start a new one with them",
-            Self::Evicted => {
-                "a newer connection took the name of this node, which does not come back: give every node a name of its own, or \
-                 set reconnect_when_evicted"
-            }
-            Self::RuntimeGone => {
-                "the tokio runtime of this node was dropped: start a new one on a runtime that is kept for as long as the node is used"
-            }
-            Self::Panicked => {
-                "a task of this node panicked, which is an error of daffi: start a new one, and report the panic"
-            }
-        }
-    }
-
-    /// The error of a call on a node that ended so.
-    pub(crate) const fn call_error(self) -> CallError {
-        match self {
-            Self::Stopped | Self::CutOff(_) | Self::Unsent { .. } | Self::Panicked => CallError::Stopped,
-            Self::Evicted => CallError::Evicted,
-            Self::RuntimeGone => CallError::RuntimeGone,
-        }
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use daffi_core::{CallError, Client, Disconnected, Ended, InitializationError, NodeConfig, Service};
+use daffi_core::{CallError, Client, ClientState, Disconnected, Ended, InitializationError, NodeConfig, Service};
 use daffi_transport::Endpoint;
 use futures::{FutureExt, StreamExt, stream};
 use tokio::{sync::Notify, time::timeout};
@@ -43,11 +43,19 @@ enum State {
     Draining,
     Stopped,
     Evicted,
+    CannotConnect,
     RuntimeGone,
 }
 
-const STATES: [State; 6] =
-    [State::Connected, State::Reconnecting, State::Draining, State::Stopped, State::Evicted, State::RuntimeGone];
+const STATES: [State; 7] = [
+    State::Connected,
+    State::Reconnecting,
+    State::Draining,
+    State::Stopped,
+    State::Evicted,
+    State::CannotConnect,
+    State::RuntimeGone,
+];
 
 /// A client in that state, and its Service where that lives on.
 async fn in_state(state: State) -> (Client<Formats>, Option<Service>) {
@@ -73,6 +81,12 @@ async fn in_state(state: State) -> (Client<Formats>, Option<Service>) {
         return (node, None);
     }
     let (service, at) = service(vec![add()]);
+    if state == State::CannotConnect {
+        let connector = Box::new(daffi_transport::mem::MemConnector::new(at));
+        let node = Client::builder(node("svc"), connector, formats()).connect_lazy().unwrap();
+        ends("join", node.join()).await;
+        return (node, Some(service));
+    }
     let node = client(&at, "c").await;
     match state {
         State::Reconnecting => {
@@ -87,7 +101,7 @@ async fn in_state(state: State) -> (Client<Formats>, Option<Service>) {
             node.join().await;
             drop(newer);
         }
-        State::Connected | State::Draining | State::RuntimeGone => {}
+        State::Connected | State::Draining | State::CannotConnect | State::RuntimeGone => {}
     }
     (node, Some(service))
 }
@@ -108,6 +122,7 @@ fn is_expected(state: State, error: &CallError) -> bool {
         ),
         State::Stopped => matches!(error, CallError::Stopped),
         State::Evicted => matches!(error, CallError::Evicted),
+        State::CannotConnect => matches!(error, CallError::CannotConnect(_)),
         State::RuntimeGone => matches!(error, CallError::RuntimeGone),
     }
 }
@@ -205,6 +220,7 @@ async fn everything_asked_of_a_client_ends_in_every_state() {
                 let how = ends("join", client.join()).await;
                 let expected = match state {
                     State::Evicted => Ended::Evicted,
+                    State::CannotConnect => Ended::CannotConnect,
                     State::RuntimeGone => Ended::RuntimeGone,
                     State::Draining => Ended::CutOff(1),
                     _ => Ended::Stopped,
@@ -224,6 +240,7 @@ async fn a_client_that_ends_takes_no_callbacks_and_its_events_end() {
             State::Connected | State::Reconnecting => None,
             State::Draining | State::Stopped => Some((Ended::Stopped, "this node was stopped: start a new one")),
             State::Evicted => Some((Ended::Evicted, "give every node a name of its own")),
+            State::CannotConnect => Some((Ended::CannotConnect, "correct what its last_failure() says")),
             State::RuntimeGone => Some((Ended::RuntimeGone, "on a runtime that is kept")),
         };
         match (added, expected) {
@@ -234,7 +251,7 @@ async fn a_client_that_ends_takes_no_callbacks_and_its_events_end() {
             (added, _) => panic!("{state:?}: {added:?}"),
         }
         let mut events = client.events();
-        if matches!(state, State::Stopped | State::Evicted | State::RuntimeGone) {
+        if matches!(state, State::Stopped | State::Evicted | State::CannotConnect | State::RuntimeGone) {
             assert_eq!(ends("events", events.by_ref().count()).await, 0, "{state:?}");
             assert_eq!(ends("their end, asked for again", events.next()).await, None, "{state:?}");
         }
@@ -363,4 +380,62 @@ async fn a_client_with_the_name_of_its_service_is_refused() {
     assert!(error.contains("the service has the name of this node, svc,"), "{error}");
     let client = client_with(&at, "c", NodeConfig::client()).await;
     assert_eq!(client.rpc().call::<i64>("add", (1, 2)).await.unwrap(), 3);
+}
+
+/// Everything that says how a node stands says the same once its runtime is gone, whoever asks
+/// first and however the runtime went.
+#[test]
+fn a_node_whose_runtime_is_gone_says_so_everywhere() {
+    fn in_vain(what: &str, future: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(ends(what, future));
+    }
+    for (threads, in_background) in [(0, false), (2, false), (2, true)] {
+        let runtime = match threads {
+            0 => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+            _ => tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build(),
+        };
+        let runtime = runtime.unwrap();
+        let (service, router, caller, joined) = runtime.block_on(async {
+            let ((service, at), (router, through)) = (service(vec![add()]), router());
+            let (caller, joined) = (client(&at, "caller").await, client(&through, "joined").await);
+            while router.members().is_empty() || service.clients().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            (service, router, caller, joined)
+        });
+        assert!(!service.is_stopping() && !router.is_stopping());
+        match in_background {
+            true => {
+                runtime.shutdown_background();
+                in_vain("nodes", async {
+                    service.join().await;
+                    router.join().await;
+                    caller.join().await;
+                    joined.join().await;
+                });
+            }
+            false => drop(runtime),
+        }
+        let of = format!("{threads} threads, in background: {in_background}");
+        assert!(service.is_stopping() && router.is_stopping(), "{of}");
+        for client in [&caller, &joined] {
+            assert!(!client.is_connected(), "{of}");
+            assert_eq!(*client.state().borrow(), ClientState::Ended(Ended::RuntimeGone), "{of}");
+            assert_eq!((client.server_role(), client.server_level()), (None, None), "{of}");
+        }
+        assert_eq!((service.clients(), router.members()), (vec![], vec![]), "{of}");
+        assert_eq!(router.stats().members, 0, "{of}");
+        in_vain("nodes", async {
+            assert_eq!((service.join().await, router.join().await), (Ended::RuntimeGone, Ended::RuntimeGone), "{of}");
+            assert_eq!((caller.join().await, joined.join().await), (Ended::RuntimeGone, Ended::RuntimeGone), "{of}");
+            assert_eq!(service.events().count().await + router.events().count().await, 0, "{of}");
+            tokio::join!(service.stop(), router.stop(), caller.stop(), joined.stop());
+        });
+        // These have nothing to do.
+        service.set_policy(None);
+        router.set_policy(None);
+        router.reconfigure(&NodeConfig::server());
+        caller.reannounce();
+    }
 }

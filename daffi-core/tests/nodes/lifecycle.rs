@@ -5,12 +5,12 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 use daffi_core::{
     CallError, Client, ClientState, Disconnected, Ended, InitializationError, MemberEvent, NodeConfig, Router, Service,
 };
-use daffi_transport::{Listener, mem};
+use daffi_transport::{Endpoint, Listener, mem};
 use daffi_wire::{Limits, NodeName};
 use futures::{FutureExt, StreamExt};
 use tokio::sync::Notify;
 
-use crate::support::{asynchronous, client, client_with, endpoint, formats, node, plain, service, service_at};
+use crate::support::{Formats, asynchronous, client, client_with, endpoint, formats, node, plain, service, service_at};
 
 fn add() -> daffi_core::Callback {
     plain("add", |(a, b): (i64, i64)| Ok(a + b))
@@ -240,13 +240,13 @@ async fn no_member_is_waited_for_by_a_client_that_has_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reason_for_which_there_is_no_connection_stands_in_the_timeout() {
-    let (_service, at) = service(vec![add()]);
-    let connector = Box::new(mem::MemConnector::new(at));
-    let client = Client::builder(node("svc"), connector, formats()).connect_lazy().unwrap();
+    let client = lazily("caller", &[&endpoint()]);
     let rpc = client.rpc().wait_for_connection().timeout(Duration::from_secs(1));
     let words = rpc.call::<i64>("add", (1, 2)).await.unwrap_err().to_string();
-    assert!(words.starts_with(r#"no connection within 1s, so "add" was not called: "#), "{words}");
-    assert!(words.ends_with("give this node another name"), "{words}");
+    assert!(
+        words.starts_with(r#"no connection within 1s, so "add" was not called: cannot connect to mem://"#),
+        "{words}"
+    );
     assert!(words.contains(&*client.last_failure().unwrap()), "{words}");
 }
 
@@ -298,4 +298,59 @@ async fn what_can_never_work_ends_trying_at_once() {
     let is_same = matches!(&error, InitializationError::Handshake { source: Disconnected::SameName(_), .. });
     assert!(is_same && !error.is_retryable(), "{error:?}");
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+fn lazily(name: &str, addresses: &[&Endpoint]) -> Client<Formats> {
+    let mut each = addresses.iter().map(|at| Box::new(mem::MemConnector::new((*at).clone())));
+    let builder = Client::builder(node(name), each.next().unwrap(), formats());
+    each.fold(builder, |builder, connector| builder.or_at(connector)).connect_lazy().unwrap()
+}
+
+/// What ends `connect` and its retries ends a client that connects in the background as well:
+/// whoever waits for it hears why.
+#[tokio::test(start_paused = true)]
+async fn what_can_never_work_ends_a_client_that_connects_in_the_background() {
+    let (_service, at) = service(vec![add()]);
+    let client = lazily("svc", &[&at]);
+    let asked = tokio::time::timeout(Duration::from_secs(60), async {
+        let rpc = client.rpc().wait_for_connection();
+        let call = rpc.call::<i64>("add", (1, 2)).await;
+        (call.unwrap_err(), client.wait_for_connection().await.unwrap_err(), client.join().await)
+    });
+    let (call, waiting, ended) = asked.await.expect("they end");
+    for error in [call, waiting, client.rpc().call::<i64>("add", (1, 2)).await.unwrap_err()] {
+        assert!(matches!(error, CallError::CannotConnect(_)) && !error.is_retryable(), "{error:?}");
+        let words = error.to_string();
+        assert!(words.contains("give this node another name"), "{words}");
+        assert!(words.contains(&*client.last_failure().unwrap()), "{words}");
+    }
+    assert_eq!(ended, Ended::CannotConnect);
+    assert_eq!(*client.state().borrow(), ClientState::Ended(Ended::CannotConnect));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_never_work_ends_a_client_that_reconnects() {
+    let (first, at) = service(vec![add()]);
+    let client = client(&at, "c").await;
+    first.stop().await;
+    client.state().wait_for(|state| *state == ClientState::Reconnecting).await.unwrap();
+    let listener = Box::new(mem::MemListener::bind(&at).unwrap());
+    let _namesake = Service::builder(node("c"), formats()).listen(vec![listener]).unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(60), client.join()).await;
+    assert_eq!(ended, Ok(Ended::CannotConnect));
+}
+
+/// Of several addresses one that may work later is enough to go on.
+#[tokio::test(start_paused = true)]
+async fn a_client_goes_on_as_long_as_one_of_its_addresses_may_work() {
+    let ((_service, taken), later) = (service(vec![add()]), endpoint());
+    let client = lazily("svc", &[&taken, &later]);
+    let ended = tokio::time::timeout(Duration::from_secs(600), client.join()).await;
+    assert!(ended.is_err(), "{ended:?}");
+    let listener = Box::new(mem::MemListener::bind(&later).unwrap());
+    let _other = Service::builder(node("other"), formats()).callbacks(vec![add()]).listen(vec![listener]).unwrap();
+    assert_eq!(client.rpc().wait_for_receiver().call::<i64>("add", (1, 2)).await.unwrap(), 3);
+    let (_second, taken_too) = service(vec![]);
+    let ended = tokio::time::timeout(Duration::from_secs(60), lazily("svc", &[&taken, &taken_too]).join()).await;
+    assert_eq!(ended, Ok(Ended::CannotConnect));
 }

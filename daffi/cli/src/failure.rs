@@ -71,7 +71,7 @@ impl From<CallError> for Failure {
             // It says itself that the call did not run.
             CallError::Disconnected(_) if error.is_retryable() => Self::NoConnection(text),
             // It says itself what may become of the call.
-            CallError::Stopped => Self::NoConnection(text),
+            CallError::Stopped | CallError::CannotConnect(_) => Self::NoConnection(text),
             // Its own words are for programs.
             CallError::Evicted => Self::NoConnection(
                 "a newer connection took the name of this one; whether the callback ran is unknown: choose another --name, or \

@@ -340,14 +340,9 @@ fn report_end(how: io::Result<Ended>, name: &str) -> Result<(), Failure> {
         Ok(Ended::Unsent { requests, bytes }) => Err(Failure::CutOff(format!(
             "{requests} requests that nobody answers, {bytes} bytes, were not sent when --grace was over: the router takes nothing"
         ))),
-        Ok(Ended::Panicked) => Err(Failure::Failed(
-            "a task of the node panicked, so it takes no connections any more: start it again, and report the panic"
-                .to_owned(),
-        )),
-        Ok(Ended::RuntimeGone) => {
-            Err(Failure::Failed("the node ended by itself: start it again, and report it".to_owned()))
-        }
-        Ok(_) => Ok(()),
+        Ok(Ended::Stopped) => Ok(()),
+        Ok(how @ Ended::CannotConnect) => Err(Failure::NoConnection(how.to_string())),
+        Ok(how) => Err(Failure::Failed(how.to_string())),
         Err(error) => Err(unheard(&error)),
     }
 }

@@ -43,13 +43,22 @@ fn conditional(meta: &Meta) -> Option<(Meta, Vec<Meta>)> {
 }
 
 /// Notes attributes of ours that only a `cfg_attr` would add: the compiler adds them after this
-/// macro is done.
-pub(crate) fn refuse_conditional(attrs: &[Attribute], names: &[&str], errors: &mut Errors) {
-    for attr in attrs {
-        let added = conditional(&attr.meta).map(|(_, added)| added).unwrap_or_default();
-        for meta in added.iter().filter(|meta| names.iter().any(|name| meta.path().is_ident(name))) {
-            let name = meta.path().to_token_stream();
-            errors.at(meta, format!("`{name}` can't depend on a `cfg`: write it as `#[{name}..]` of its own"));
+/// macro is done. Removes them, so that it does not go on to say that there are none of the name.
+pub(crate) fn refuse_conditional(attrs: &mut Vec<Attribute>, names: &[&str], errors: &mut Errors) {
+    attrs.retain_mut(|attr| {
+        let Some((predicate, mut added)) = conditional(&attr.meta) else { return true };
+        let before = added.len();
+        added.retain(|meta| {
+            let is_ours = names.iter().any(|name| meta.path().is_ident(name));
+            if is_ours {
+                let name = meta.path().to_token_stream();
+                errors.at(meta, format!("`{name}` can't depend on a `cfg`: write it as `#[{name}..]` of its own"));
+            }
+            !is_ours
+        });
+        if added.len() < before {
+            attr.meta = parse_quote!(cfg_attr(#predicate, #(#added),*));
         }
-    }
+        !added.is_empty() || before == 0
+    });
 }

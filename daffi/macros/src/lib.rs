@@ -132,6 +132,11 @@ use proc_macro::TokenStream;
 /// can be exported. The type may be generic (`impl<D: Db> Api<D>`), its methods not; an instance
 /// can be registered whose type is `Send`, `Sync` and `'static`.
 ///
+/// The futures of async methods are `Send`. The compiler cannot see that where a type in them rests
+/// on a trait that is implemented for a `'static` reference alone, as `impl Db for &'static str`,
+/// and says that the "implementation of `Db` is not general enough", whoever asks: implement the
+/// trait for a type of your own around the reference, or for `&str` of any lifetime.
+///
 /// With `&self` and `self: Arc<Self>` alone the instance is shared as it is, so the type must be
 /// `Sync`, and the program may keep it: `.callbacks(Arc::clone(&api))`. With a `&mut self` among
 /// them it is behind a lock that is fair: methods with `&mut self` run one at a time, whatever the

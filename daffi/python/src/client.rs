@@ -173,13 +173,19 @@ impl ClientNode {
         Ok(matches!(*self.node()?.state().borrow(), ClientState::Reconnecting | ClientState::Ended(_)))
     }
 
-    /// How it ended: `"evicted"` or `"stopped"`, `None` while it lives.
+    /// How it ended: `"evicted"`, `"cannot connect"` or `"stopped"`, `None` while it lives.
     fn ended(&self) -> PyResult<Option<&'static str>> {
         Ok(match *self.node()?.state().borrow() {
             ClientState::Ended(Ended::Evicted) => Some("evicted"),
+            ClientState::Ended(Ended::CannotConnect) => Some("cannot connect"),
             ClientState::Ended(_) => Some("stopped"),
             _ => None,
         })
+    }
+
+    /// Why the last attempt to connect failed, of those since there is no connection.
+    fn last_failure(&self) -> PyResult<Option<String>> {
+        Ok(self.node()?.last_failure().map(|reason| reason.as_ref().to_owned()))
     }
 
     /// Stops in order, and waits until it has.

@@ -82,7 +82,7 @@ fn exception<'py>(py: Python<'py>, error: &CallError, chunk: Option<u64>) -> PyR
         CallError::Overloaded(_) => "overloaded",
         CallError::Stopping(_) => "stopping",
         CallError::AnswerLost(_) => "answer_lost",
-        CallError::Disconnected(_) | CallError::RuntimeGone => "disconnected",
+        CallError::Disconnected(_) | CallError::RuntimeGone | CallError::CannotConnect(_) => "disconnected",
         CallError::Evicted => "evicted",
         CallError::Stopped => "stopped",
         CallError::Cancelled { .. } => "cancelled",

@@ -80,7 +80,7 @@ impl Rpc {
         args: impl Args,
         items: impl IntoIterator<Item: Serialize + 'static>,
     ) -> Result<R, CallError> {
-        self.background.run(self.inner.send(method, args, stream::iter(items)))?
+        self.background.run(self.inner.clone().send_local(method, args, stream::iter(items)))?
     }
 }
 

@@ -121,8 +121,8 @@ impl Client {
     /// Waits until all these nodes are members; without a limit for as long as it takes.
     ///
     /// # Errors
-    /// [`CallError::Timeout`] names those that are missing; [`CallError::Stopped`] and
-    /// [`CallError::Evicted`].
+    /// [`CallError::Timeout`] names those that are missing; [`CallError::Stopped`],
+    /// [`CallError::Evicted`] and [`CallError::CannotConnect`] say that they cannot come.
     pub fn wait_for_members(&self, names: &[&str], within: Option<Duration>) -> Result<(), CallError> {
         self.background.run(self.inner.wait_for_members(names, within))?
     }
@@ -130,8 +130,8 @@ impl Client {
     /// Waits until there is a connection; without a limit for as long as it takes.
     ///
     /// # Errors
-    /// [`CallError::Timeout`]; [`CallError::Stopped`] or [`CallError::Evicted`]: there will be
-    /// none.
+    /// [`CallError::Timeout`]; [`CallError::Stopped`], [`CallError::Evicted`] or
+    /// [`CallError::CannotConnect`]: there will be none.
     pub fn wait_for_connection(&self, within: Option<Duration>) -> Result<(), CallError> {
         let connected = self.inner.wait_for_connection();
         let Some(after) = within else { return self.background.run(connected)? };

@@ -55,7 +55,8 @@ impl Events {
         }
         Err(Failure::NoConnection(match client.join().await {
             Ok(Ended::Evicted) => format!("a newer connection took the name {}: choose another --name", client.name()),
-            _ => "the connection was stopped".to_owned(),
+            Ok(how) => how.to_string(),
+            Err(_) => "the connection was stopped".to_owned(),
         }))
     }
 }

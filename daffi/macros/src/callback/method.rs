@@ -34,7 +34,7 @@ pub(crate) enum Access {
 impl Method {
     /// Reads a method and removes the attributes that are ours; `None` when it is not exported.
     pub(crate) fn read(method: &mut ImplItemFn, errors: &mut Errors) -> Option<Self> {
-        attributes::refuse_conditional(&method.attrs, &["callback", "local"], errors);
+        attributes::refuse_conditional(&mut method.attrs, &["callback", "local"], errors);
         let local = attributes::take(&mut method.attrs, "local");
         let callback = attributes::take(&mut method.attrs, "callback");
         let options = Options::read_attributes(&callback, errors);
@@ -105,6 +105,10 @@ fn reason_to_hide(method: &ImplItemFn, local: bool) -> Option<&'static str> {
 fn access(ty: &Type, receiver: &syn::Receiver, errors: &mut Errors) -> Option<Access> {
     match types::peel(ty) {
         Type::Reference(reference) if types::is_name(&reference.elem, "Self") => {
+            if let Some(lifetime) = reference.lifetime.as_ref().filter(|lifetime| lifetime.ident == "static") {
+                errors.at(lifetime, "the instance is lent for the time of a call: leave `'static` out");
+                return None;
+            }
             return Some(if reference.mutability.is_some() { Access::Exclusive } else { Access::Shared });
         }
         ty => {

@@ -1,6 +1,6 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{Ident, Visibility};
+use syn::{Visibility, parse_quote};
 
 use super::definition::{Definition, RemoteMethod};
 use crate::{attributes, params::Param, root::root, signature::Returns};
@@ -41,8 +41,14 @@ fn method(definition: &RemoteMethod, style: Style, visibility: &Visibility) -> O
         let (ident, ty) = (&param.ident, &param.ty);
         quote!(#ident: #ty)
     });
-    let parameters = parameters.chain(items_parameter(definition));
-    let (daffi, sent) = (root(Span::call_site()), send_arguments(&arguments, style)?);
+    let items = items_parameter(definition);
+    // What the future holds of the call is the source of the items alone.
+    let mut generics = generics.clone();
+    if items.is_some() {
+        generics.params.insert(0, parse_quote!('__daffi));
+    }
+    let parameters = parameters.chain(items);
+    let sent = send_arguments(&arguments, style)?;
     let (call, gives) = call(definition, style, &wire_name, &sent)?;
     // An argument that is shared between attempts must be one that threads can share.
     let shared = (style == Style::Stack).then(|| {
@@ -53,10 +59,7 @@ fn method(definition: &RemoteMethod, style: Style, visibility: &Visibility) -> O
         #summary
         #(#attrs)*
         #(#cfgs)*
-        #visibility async fn #ident #generics(
-            &self,
-            #(#parameters),*
-        ) -> ::core::result::Result<#gives, #daffi::CallError> #shared {
+        #visibility fn #ident #generics(&self, #(#parameters),*) -> #gives #shared {
             #call
         }
     })
@@ -67,7 +70,7 @@ fn items_parameter(RemoteMethod { signature, .. }: &RemoteMethod) -> Option<Toke
     let (ident, item) = signature.params.items()?;
     let is_sent = !matches!(signature.returns, Returns::Stream(_));
     let daffi = root(Span::call_site());
-    is_sent.then(|| quote!(#ident: impl #daffi::__private::Stream<Item = #item>))
+    is_sent.then(|| quote!(#ident: impl #daffi::__private::Stream<Item = #item> + ::core::marker::Send + '__daffi))
 }
 
 /// The arguments as they are sent; `None`: they cannot be.
@@ -90,31 +93,33 @@ fn send_arguments(arguments: &[&Param], style: Style) -> Option<TokenStream> {
     })
 }
 
-/// The call and what it gives, errors aside; `None`: there is no such call.
+/// The call and the future that it is; `None`: there is no such call.
 fn call(definition: &RemoteMethod, style: Style, name: &str, sent: &TokenStream) -> Option<(TokenStream, TokenStream)> {
     let RemoteMethod { item, signature, result, .. } = definition;
     let (daffi, streams) = (root(Span::call_site()), matches!(signature.returns, Returns::Stream(_)));
     // `self` is hygienic: it must come from the same place as the method's own.
     let span = Span::call_site().located_at(item.sig.ident.span());
     let calls = quote_spanned!(span=> &self.calls);
-    let plain = |path: TokenStream, gives: TokenStream| Some((quote!(#path(#calls, #name, #sent).await), gives));
+    let plain = |path: TokenStream, gives: TokenStream| Some((quote!(#path(#calls, #name, #sent)), gives));
+    let boxed = |lifetime: TokenStream, gives: TokenStream| quote!(#daffi::__private::BoxFuture<#lifetime, ::core::result::Result<#gives, #daffi::CallError>>);
+    let fixed = |gives| boxed(quote!('static), gives);
     match (style, signature.params.items(), streams) {
-        (Style::One, None, false) => plain(quote!(#daffi::Rpc::call), result.clone()),
-        (Style::One, None, true) => plain(quote!(#daffi::Rpc::results), quote!(#daffi::Results<#result>)),
-        (Style::One, Some((ident, _)), false) => Some((send(&calls, name, sent, ident), result.clone())),
+        (Style::One, None, false) => plain(quote!(#daffi::Rpc::call), quote!(#daffi::Calling<'static, #result>)),
+        (Style::One, None, true) => plain(quote!(#daffi::Rpc::results), fixed(quote!(#daffi::Results<#result>))),
+        (Style::One, Some((items, _)), false) => {
+            let call = quote!(#daffi::Rpc::send(#calls, #name, #sent, #items));
+            Some((call, boxed(quote!('__daffi), quote!(#result))))
+        }
         (Style::One, Some((_, item)), true) => {
             let gives = quote!((#daffi::ItemSender<#item>, #daffi::Results<#result>));
-            plain(quote!(#daffi::Rpc::duplex), gives)
+            plain(quote!(#daffi::Rpc::duplex), fixed(gives))
         }
-        (Style::Stack, None, false) => plain(quote!(#daffi::tower::RpcOver::call), result.clone()),
-        (Style::Nowait, None, false) => plain(quote!(#daffi::RpcNowait::call), quote!(())),
-        (Style::Cast, None, false) => plain(quote!(#daffi::Cast::call), quote!(#daffi::Answers<#result>)),
-        (Style::Cast, None, true) => plain(quote!(#daffi::Cast::results), quote!(#daffi::CastResults<#result>)),
+        (Style::Stack, None, false) => {
+            plain(quote!(#daffi::tower::RpcOver::call), quote!(#daffi::tower::CallingOver<'static, #result, S>))
+        }
+        (Style::Nowait, None, false) => plain(quote!(#daffi::RpcNowait::call), quote!(#daffi::Queueing<'static>)),
+        (Style::Cast, None, false) => plain(quote!(#daffi::Cast::call), fixed(quote!(#daffi::Answers<#result>))),
+        (Style::Cast, None, true) => plain(quote!(#daffi::Cast::results), fixed(quote!(#daffi::CastResults<#result>))),
         (Style::Stack | Style::Nowait, None, true) | (Style::Stack | Style::Nowait | Style::Cast, Some(_), _) => None,
     }
-}
-
-fn send(calls: &TokenStream, name: &str, sent: &TokenStream, items: &Ident) -> TokenStream {
-    let daffi = root(Span::call_site());
-    quote!(#daffi::Rpc::send(#calls, #name, #sent, #items).await)
 }

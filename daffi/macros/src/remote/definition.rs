@@ -78,7 +78,7 @@ impl RemoteMethod {
         if let Some(body) = item.default.take() {
             errors.at(body, "a remote method has no body here: the implementation has it");
         }
-        attributes::refuse_conditional(&item.attrs, &["callback"], errors);
+        attributes::refuse_conditional(&mut item.attrs, &["callback"], errors);
         let callback = attributes::take(&mut item.attrs, "callback");
         let options = Options::read_attributes(&callback, errors);
         // Plain or async, a call over the network is a future on both ends.

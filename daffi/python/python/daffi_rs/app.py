@@ -201,7 +201,11 @@ class Client(Application):
         return ConnectionLost(f"the server of {self.app_name} is gone, and it could not be connected again")
 
     def _ended_by_itself(self, node: Any) -> Exception | None:
-        if node.ended() != "evicted":
+        how = node.ended()
+        if how == "cannot connect":
+            reason = node.last_failure()
+            return ConnectionLost(f"{self.app_name} cannot connect as it is set up, and tries no more: {reason}")
+        if how != "evicted":
             return None
         return NodeEvicted(f"{self.app_name} was evicted: a newer connection took its name")
 

@@ -20,6 +20,8 @@ struct Receivers;
 impl Receivers {
     pub fn consume(self) {}
     pub fn boxed(self: Box<Self>) {}
+    pub fn fixed(&'static mut self) {}
+    pub async fn fixed_too(&'static self) {}
     pub fn name(&self) -> &str {
         ""
     }

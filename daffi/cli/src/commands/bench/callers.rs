@@ -275,6 +275,7 @@ fn class(error: &CallError) -> &str {
         CallError::Overloaded(_) => "Overloaded",
         CallError::Disconnected(_) => "Disconnected",
         CallError::Evicted => "Evicted",
+        CallError::CannotConnect(_) => "CannotConnect",
         CallError::Encode { .. } | CallError::Decode { .. } => "SerdeError",
         CallError::TransmissionFailure { .. } => "TransmissionFailure",
         _ => "other",
