@@ -283,7 +283,7 @@ async fn what_rust_cannot_read_is_an_error_for_python() {
         ("MSGPACK", json!({"$times": [{"$times": [1, 3000]}, 3000]}), "4194304"),
     ];
     for (format, form, named) in unread {
-        let error = client.call("echo", json!([form])).serde(format).timeout(100).error().await;
+        let error = client.call("echo", json!([form])).serde(format).timeout(80).error().await;
         assert!(error.is_remote(), "{format}: {error}");
         assert!(error.message.contains(named), "{format}: {error}");
         assert_eq!(client.call("add", json!([3, 4])).serde(format).ok().await, 7);
