@@ -69,9 +69,21 @@ fn start(command: &[String], spec: &NodeSpec) -> Started {
 #[tokio::main]
 async fn main() -> io::Result<ExitCode> {
     let command: Vec<String> = std::env::args().skip(1).collect();
-    if command.is_empty() {
-        eprintln!("which command starts the node?");
-        return Ok(ExitCode::from(2));
+    let usage = "usage: another_node COMMAND ..";
+    match command.first().map(String::as_str) {
+        Some("--help" | "-h") => {
+            println!("{usage}");
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(option) if option.starts_with('-') => {
+            eprintln!("{option:?} is not understood\n{usage}");
+            return Ok(ExitCode::from(2));
+        }
+        Some(_) => {}
+        None => {
+            eprintln!("which command starts the node?\n{usage}");
+            return Ok(ExitCode::from(2));
+        }
     }
     let (mut passed, mut failed) = (0, 0);
     for session in recordings()? {

@@ -31,7 +31,7 @@ impl TextProcessor {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address] = daffi_examples::options([("listen", "tcp://127.0.0.1:5002")]);
     let mut processor = TextProcessor { separator: String::new() };
     processor.reset();

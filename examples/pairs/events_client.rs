@@ -7,7 +7,7 @@ use daffi::{Events, MemberEvent, prelude::*};
 use futures::StreamExt;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address] = daffi_examples::options([("connect", "tcp://127.0.0.1:5008")]);
     let watcher = Client::builder("watcher").connect(&address).await?;
     let mut events = watcher.events();

@@ -39,7 +39,7 @@ fn title(name: &str) -> String {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address] = daffi_examples::options([("listen", "tcp://127.0.0.1:5004")]);
     let service = Service::builder("json-service").callbacks(callbacks![describe, average]).bind(&address).await?;
     println!("listening on {}", service.endpoints()[0]);

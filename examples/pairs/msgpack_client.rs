@@ -14,7 +14,7 @@ struct Stats {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address] = daffi_examples::options([("connect", "tcp://127.0.0.1:5006")]);
     let client = Client::builder("msgpack-client").connect(&address).await?;
     let rpc = client.rpc().timeout(Duration::from_secs(5)).serde(FormatId::MSGPACK);

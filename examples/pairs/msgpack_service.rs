@@ -32,7 +32,7 @@ fn halves(mut data: Bytes) -> [Bytes; 2] {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address] = daffi_examples::options([("listen", "tcp://127.0.0.1:5006")]);
     let service =
         Service::builder("msgpack-service").callbacks(callbacks![stats, byte_sums, halves]).bind(&address).await?;

@@ -19,7 +19,7 @@ fn size(data: &[u8]) -> usize {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address] = daffi_examples::options([("listen", "tcp://127.0.0.1:5005")]);
     let service = Service::builder("opaque-service").callbacks(callbacks![reverse, shout, size]).bind(&address).await?;
     println!("listening on {}", service.endpoints()[0]);

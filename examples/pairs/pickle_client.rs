@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use daffi::{prelude::*, value::DateTime};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address] = daffi_examples::options([("connect", "tcp://127.0.0.1:5003")]);
     let client = Client::builder("pickle-client").connect(&address).await?;
     let rpc = client.rpc().timeout(Duration::from_secs(5)).serde(FormatId::PICKLE);

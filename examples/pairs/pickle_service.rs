@@ -30,7 +30,7 @@ fn swap(pair: (Value, Value)) -> (Value, Value) {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address] = daffi_examples::options([("listen", "tcp://127.0.0.1:5003")]);
     let service =
         Service::builder("pickle-service").callbacks(callbacks![shift, total, unique, swap]).bind(&address).await?;

@@ -18,7 +18,7 @@ fn divide(a: i64, b: i64) -> Result<i64, RemoteError> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address] = daffi_examples::options([("listen", "tcp://127.0.0.1:5001")]);
     let service = Service::builder("rpc-service").callbacks(callbacks![add, greet, divide]).bind(&address).await?;
     println!("listening on {}", service.endpoints()[0]);

@@ -19,7 +19,7 @@ fn source(chunks: usize, size: usize) -> impl Stream<Item = Vec<u8>> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address] = daffi_examples::options([("connect", "tcp://127.0.0.1:5009")]);
     let client = Client::builder("stream-client").default_timeout(Duration::from_secs(30)).connect(&address).await?;
 

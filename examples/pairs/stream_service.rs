@@ -34,7 +34,7 @@ impl Upload {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address] = daffi_examples::options([("listen", "tcp://127.0.0.1:5009")]);
     let service = Service::builder("stream-service").callbacks(Upload::default()).bind(&address).await?;
     println!("listening on {}", service.endpoints()[0]);

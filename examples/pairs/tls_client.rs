@@ -5,7 +5,7 @@ use std::time::Duration;
 use daffi::{ClientTls, prelude::*};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address, ca] = daffi_examples::options([("connect", "tls://127.0.0.1:5007"), ("ca", "cert.pem")]);
     let client = Client::builder("tls-client")
         .tls(ClientTls::ca_file(ca)?)

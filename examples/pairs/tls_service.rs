@@ -13,7 +13,7 @@ fn secret(name: &str) -> String {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address, cert, key] =
         daffi_examples::options([("listen", "tls://127.0.0.1:5007"), ("cert", "cert.pem"), ("key", "key.pem")]);
     let service = Service::builder("tls-service")

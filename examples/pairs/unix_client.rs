@@ -5,7 +5,7 @@ use std::time::Duration;
 use daffi::prelude::*;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address] = daffi_examples::options([("connect", "unix:///tmp/daffi-unix.sock")]);
     let client = Client::builder("unix-client").default_timeout(Duration::from_secs(5)).connect(&address).await?;
 

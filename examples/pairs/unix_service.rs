@@ -13,7 +13,7 @@ fn greet(name: &str) -> String {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address] = daffi_examples::options([("listen", "unix:///tmp/daffi-unix.sock")]);
     let service = Service::builder("unix-service").callbacks(callbacks![add, greet]).bind(&address).await?;
     println!("listening on {}", service.endpoints()[0]);

@@ -6,7 +6,7 @@ use daffi::prelude::*;
 use futures::future::try_join_all;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address] = daffi_examples::options([("connect", "tcp://127.0.0.1:5010")]);
     let client = Client::builder("workers-client").connect(&address).await?;
     let rpc = client.rpc().timeout(Duration::from_secs(10));

@@ -11,7 +11,7 @@ async fn slow_square(number: i64) -> i64 {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address] = daffi_examples::options([("listen", "tcp://127.0.0.1:5010")]);
     let service =
         Service::builder("workers-service").workers(4).callbacks(callbacks![slow_square]).bind(&address).await?;

@@ -10,7 +10,7 @@ fn progress(text: &str) {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address] = daffi_examples::options([("connect", "tcp://127.0.0.1:6000")]);
     let caller = Client::builder("customer").callbacks(callbacks![progress]).connect(&address).await?;
 

@@ -14,7 +14,7 @@ async fn bake(context: Context, cakes: u32, customer: &str) -> Result<String, Bo
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address] = daffi_examples::options([("connect", "tcp://127.0.0.1:6000")]);
     let worker = Client::builder("baker").callbacks(callbacks![bake]).connect(&address).await?;
     println!("connected to {address}");

@@ -16,7 +16,7 @@ impl Register {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address, name] = daffi_examples::options([("connect", "tcp://127.0.0.1:6000"), ("name", "east")]);
     let born = match name.as_str() {
         "east" => [("ada", 1815), ("grace", 1906)],

@@ -6,7 +6,7 @@ use daffi::{Bytes, prelude::*};
 use daffi_examples::hex;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address] = daffi_examples::options([("connect", "tcp://127.0.0.1:6000")]);
     let caller = Client::builder("formats-caller").connect(&address).await?;
     let rpc = |format| caller.rpc().timeout(Duration::from_secs(5)).serde(format);

@@ -9,7 +9,7 @@ fn echo(value: Value) -> Value {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address] = daffi_examples::options([("connect", "tcp://127.0.0.1:6000")]);
     let worker = Client::builder("formats-worker").callbacks(callbacks![echo]).connect(&address).await?;
     println!("connected to {address}");

@@ -3,7 +3,7 @@
 use daffi::prelude::*;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address, name] = daffi_examples::options([("connect", "tcp://127.0.0.1:6000"), ("name", "east")]);
     let answer = format!("ready in the {name}");
     let status = move || std::future::ready(answer.clone());

@@ -6,7 +6,7 @@ use daffi::prelude::*;
 use futures::future::try_join_all;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address] = daffi_examples::options([("connect", "tcp://127.0.0.1:6000")]);
     let caller = Client::builder("pool-caller").default_timeout(Duration::from_secs(10)).connect(&address).await?;
     caller.wait_for_members(&["rust-worker", "python-worker"], Some(Duration::from_secs(10))).await?;

@@ -4,7 +4,7 @@
 use daffi::prelude::*;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address] = daffi_examples::options([("listen", "tcp://127.0.0.1:6000")]);
     // It exposes nothing itself, and need not know what passes through it.
     let router = Router::builder("router").bind(&address).await?;

@@ -18,7 +18,7 @@ fn greet(name: &str) -> String {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address] = daffi_examples::options([("connect", "tcp://127.0.0.1:6000")]);
     let worker = Client::builder("rpc-worker").callbacks(callbacks![add, divide, greet]).connect(&address).await?;
     println!("connected to {address}");

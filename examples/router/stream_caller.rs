@@ -11,7 +11,7 @@ fn source(chunks: usize, size: usize) -> impl Stream<Item = Vec<u8>> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address] = daffi_examples::options([("connect", "tcp://127.0.0.1:6000")]);
     let caller = Client::builder("stream-caller").default_timeout(Duration::from_secs(30)).connect(&address).await?;
 

@@ -24,7 +24,7 @@ impl Upload {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address, name] = daffi_examples::options([("connect", "tcp://127.0.0.1:6000"), ("name", "east")]);
     let worker = Client::builder(name).callbacks(Upload::default()).connect(&address).await?;
     println!("connected to {address}");

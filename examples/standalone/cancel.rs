@@ -45,7 +45,8 @@ fn given_up() -> usize {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
+    let [] = daffi_examples::options([]);
     let router = Router::builder("router").bind("tcp://127.0.0.1:0").await?;
     let at = router.endpoints()[0].as_str();
     // One callback at a time, so that `given_up` runs when the one before it has ended.

@@ -102,7 +102,8 @@ fn echo(value: Value) -> Value {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
+    let [] = daffi_examples::options([]);
     let service =
         Service::builder("echo-service").format(Cbor).callbacks(callbacks![echo]).bind("tcp://127.0.0.1:0").await?;
     let client = Client::builder("echo-client").format(Cbor).connect(service.endpoints()[0].as_str()).await?;

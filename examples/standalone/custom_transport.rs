@@ -70,7 +70,7 @@ fn process_id() -> u32 {
 }
 
 /// Nothing may be printed here: stdout carries the frames.
-async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+async fn serve() -> Result<(), daffi_examples::Problem> {
     let parent = Parent { endpoint: "child://stdin".parse()?, accepted: false };
     let service = Service::builder("child").callbacks(callbacks![process_id]).listen(vec![Box::new(parent)])?;
     let mut events = service.events();
@@ -80,9 +80,11 @@ async fn serve() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    if env::args().nth(1).as_deref() == Some("serve") {
-        return serve().await;
+async fn main() -> Result<(), daffi_examples::Problem> {
+    match &daffi_examples::arguments("")[..] {
+        [] => {}
+        [word] if word == "serve" => return serve().await,
+        [word, ..] => daffi_examples::refuse(&format!("{word:?} is not understood"), ""),
     }
     let program = Endpoint::new("child", &env::current_exe()?.to_string_lossy())?;
     let client = Client::builder("parent").connect_with(Box::new(Child { program })).await?;

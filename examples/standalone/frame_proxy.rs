@@ -118,7 +118,7 @@ async fn serve(listener: TcpListener, server: String) -> io::Result<()> {
         let server = server.clone();
         tokio::spawn(async move {
             if let Err(error) = proxy(client, &server).await {
-                eprintln!("{peer}: {error}");
+                eprintln!("{peer}, connected to {server}: {error}");
             }
         });
     }
@@ -130,7 +130,7 @@ fn add(a: i64, b: i64) -> i64 {
 }
 
 /// A call through a proxy of its own.
-async fn show(listener: TcpListener) -> Result<(), Box<dyn std::error::Error>> {
+async fn show(listener: TcpListener) -> Result<(), daffi_examples::Problem> {
     let service = Service::builder("adder").callbacks(callbacks![add]).bind("tcp://127.0.0.1:0").await?;
     let proxied = format!("tcp://{}", listener.local_addr()?);
     tokio::spawn(serve(listener, service.endpoints()[0].address().to_owned()));
@@ -143,7 +143,7 @@ async fn show(listener: TcpListener) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [listen, connect] = daffi_examples::options([("listen", "127.0.0.1:0"), ("connect", "")]);
     let listener = TcpListener::bind(listen).await?;
     if connect.is_empty() {

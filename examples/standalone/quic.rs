@@ -153,6 +153,7 @@ fn add(a: i64, b: i64) -> i64 {
 
 #[tokio::main]
 async fn main() -> Result<(), Problem> {
+    let [] = daffi_examples::options([]);
     let listener = QuicListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
     let endpoint = listener.endpoint().clone();
     let service = Service::builder("adder").callbacks(callbacks![add]).listen(vec![Box::new(listener)])?;

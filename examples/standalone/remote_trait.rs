@@ -21,7 +21,8 @@ impl Calc for Machine {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
+    let [] = daffi_examples::options([]);
     let service =
         Service::builder("calc-service").callbacks(Machine.into_callbacks()).bind("tcp://127.0.0.1:0").await?;
     let client = Client::builder("calc-client").connect(service.endpoints()[0].as_str()).await?;

@@ -48,7 +48,8 @@ async fn nap(milliseconds: u64) -> &'static str {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
+    let [] = daffi_examples::options([]);
     let service = Service::builder("bedroom")
         .callbacks(callbacks![nap])
         .layer(TimeoutLayer::new(Duration::from_secs(1)))

@@ -33,15 +33,20 @@ async fn pieces(path: &str) -> io::Result<impl Stream<Item = io::Result<Bytes>> 
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
+    let usage = " [FILE]";
+    let files = daffi_examples::arguments(usage);
+    if files.len() > 1 {
+        daffi_examples::refuse("one file is sent at a time", usage);
+    }
     let router = Router::builder("router").bind("tcp://127.0.0.1:0").await?;
     let at = router.endpoints()[0].as_str();
     let _worker = Client::builder("store").callbacks(callbacks![store]).connect(at).await?;
     let caller = Client::builder("caller").connect(at).await?;
 
     let rpc = caller.rpc().serde(FormatId::MSGPACK);
-    let answer: String = match std::env::args().nth(1) {
-        Some(path) => rpc.try_send("store", (path.clone(),), pieces(&path).await?).await?,
+    let answer: String = match files.first() {
+        Some(path) => rpc.try_send("store", (path.clone(),), pieces(path).await?).await?,
         None => {
             let zeros = stream::repeat(Bytes::from(vec![0; PIECE])).take(256);
             rpc.send("store", ("64 MiB of zeros",), zeros).await?

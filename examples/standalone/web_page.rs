@@ -22,7 +22,7 @@ fn divide(a: i64, b: i64) -> Result<i64, RemoteError> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), daffi_examples::Problem> {
     let [address, pages] = daffi_examples::options([("listen", "tcp://127.0.0.1:5001"), ("pages", "127.0.0.1:8080")]);
     // A TCP endpoint takes WebSockets, too. A page from another host than this one would need
     // `.allow_origin("https://..")`.

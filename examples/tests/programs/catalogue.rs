@@ -93,6 +93,12 @@ fn examples() -> &'static Path {
 }
 
 impl Catalogue {
+    /// Those written in Rust.
+    pub(crate) fn of_rust(&self) -> Vec<String> {
+        let of_rust = self.programs.iter().filter(|(_, sources)| sources.contains(&Source::Rust));
+        of_rust.map(|(name, _)| name.clone()).collect()
+    }
+
     pub(crate) fn read() -> Self {
         let mut programs = BTreeMap::<_, BTreeSet<_>>::new();
         for folder in FOLDERS {

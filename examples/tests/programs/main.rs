@@ -9,7 +9,7 @@ mod program;
 mod readme;
 mod server;
 
-use std::time::Duration;
+use std::{net::TcpListener, time::Duration};
 
 use daffi_testing::Browser;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -38,6 +38,12 @@ fn main() {
             let (name, writes) = (name.clone(), writes.clone());
             let title = format!("{name}::{service}_called_from_chromium");
             trials.push(Trial::test(title, move || page(&name, service, &writes)));
+        }
+    }
+    for name in catalogue.of_rust() {
+        // To be copied, it is a service and a client and nothing else.
+        if name != "quickstart" {
+            trials.push(Trial::test(format!("{name}::is_used_so"), move || used(&name)));
         }
     }
     trials.push(Trial::test("readme_has_a_row_for_every_example", move || catalogue.check()));
@@ -84,6 +90,51 @@ fn routed(routing: &Routing) -> Result<(), Failed> {
         expect("a worker", &worker.stop()?, &[])?;
     }
     expect("the router", &router.program.stop()?, &[])
+}
+
+/// Whoever asks how it is used is told, and whoever uses it in another way, too.
+fn used(name: &str) -> Result<(), Failed> {
+    let ended = |options: &[&str]| {
+        let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
+        Program::start(name, Source::Rust, &options)?.end()
+    };
+    let usage = format!("usage: {name}");
+    let (code, said, wrong) = ended(&["--help"])?;
+    if code != Some(0) || !said.starts_with(&usage) || !wrong.is_empty() {
+        return Err(format!("{name} --help: {code:?}, {said:?}, {wrong:?}").into());
+    }
+    let takes_address = ["--listen", "--connect"].into_iter().find(|option| said.contains(option));
+    for options in [["--nonsense", "x"], ["x", "y"]] {
+        let (code, said, wrong) = ended(&options)?;
+        if code != Some(2) || !said.is_empty() || !wrong.contains(&usage) {
+            return Err(format!("{name} {options:?}: {code:?}, {said:?}, {wrong:?}").into());
+        }
+    }
+    let Some(option) = takes_address else { return Ok(()) };
+    // A port at which somebody else listens, and one at which nobody does.
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let address = taken.local_addr()?;
+    let reason = if option == "--listen" {
+        "Address already in use"
+    } else {
+        drop(taken);
+        "Connection refused"
+    };
+    let address = if said.contains("://") { format!("tcp://{address}") } else { address.to_string() };
+    let (address, reason) = if said.contains("unix://") {
+        ("unix:///nowhere/at/all".to_owned(), "there is no directory /nowhere/at")
+    } else if said.contains("tls://") {
+        // It reads its certificates before it looks at the address.
+        (address, "No such file or directory")
+    } else {
+        (address, reason)
+    };
+    let (code, _, wrong) = ended(&[option, &address])?;
+    // What Rust writes of the parts of an error is for nobody.
+    if code != Some(1) || !wrong.contains(reason) || wrong.contains(['{', '}']) {
+        return Err(format!("{name} {option} {address}: {code:?}, {wrong:?}").into());
+    }
+    Ok(())
 }
 
 fn alone(name: &str, prints: &[String]) -> Result<(), Failed> {

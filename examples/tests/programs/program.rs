@@ -49,6 +49,14 @@ impl Program {
         Ok(self.lines(usize::MAX, LONGEST))
     }
 
+    /// Waits until it has ended, and gives its exit code and what it has printed, there and on
+    /// stderr.
+    pub(crate) fn end(mut self) -> Result<(Option<i32>, String, String), Failed> {
+        let status = self.await_end()?;
+        let all = |lines: &Receiver<String>| lines.iter().collect::<Vec<_>>().join("\n");
+        Ok((status.code(), all(&self.stdout), all(&self.stderr)))
+    }
+
     /// Ends it with SIGTERM, and goes on as [`finish`](Self::finish).
     pub(crate) fn stop(mut self) -> Result<Vec<String>, Failed> {
         if let Some(status) = self.child.try_wait()? {
