@@ -114,7 +114,8 @@ impl Watched {
             unconnected: self.list_unconnected(),
             endpoints,
             members,
-            certificate_days: self.expires().map(|at| (at - now_seconds()) / 86_400.0),
+            // Hundredths are a quarter of an hour.
+            certificate_days: self.expires().map(|at| ((at - now_seconds()) / 864.0).round() / 100.0),
             told,
         }
     }

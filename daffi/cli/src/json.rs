@@ -20,6 +20,8 @@ pub(crate) enum ParseError {
     Json(serde_json::Error),
     /// It is JSON, and means nothing.
     Value(String),
+    /// A number in it is beyond those of 64 bits: which, and how the infinite one is written.
+    Beyond { number: String, infinite: &'static str },
     /// It is an object with the key of a tag, and means nothing: what it is, and how a map with
     /// that key is written.
     Tag { what: String, instead: String },
@@ -30,6 +32,11 @@ impl fmt::Display for ParseError {
         match self {
             Self::Json(error) => error.fmt(f),
             Self::Value(what) => what.fmt(f),
+            Self::Beyond { number, infinite } => write!(
+                f,
+                "the number {} is beyond those of 64 bits; the infinite one is {infinite}",
+                Shown::new(number).at_most(SHOWN)
+            ),
             Self::Tag { what, instead } => write!(f, "{what}; a map with that key is {instead}"),
         }
     }
@@ -75,7 +82,10 @@ fn number(text: &str) -> Result<Value, ParseError> {
     if text.contains(['.', 'e', 'E']) {
         return match text.parse::<f64>() {
             Ok(number) if number.is_finite() => Ok(Value::Float(number)),
-            _ => Err(ParseError::Value(format!("the number {text} is beyond those of 64 bits"))),
+            _ => Err(ParseError::Beyond {
+                number: text.to_owned(),
+                infinite: if text.starts_with('-') { r#"{"$float": "-inf"}"# } else { r#"{"$float": "inf"}"# },
+            }),
         };
     }
     match text.parse::<i128>() {

@@ -135,9 +135,29 @@ pub(crate) fn brief(time: Duration) -> String {
     format!("{value:.places$} {unit}")
 }
 
+/// A figure for programs, with so many places behind its point: more than were measured say
+/// nothing.
+pub(crate) fn rounded(value: f64, places: i32) -> f64 {
+    let scale = 10_f64.powi(places);
+    (value * scale).round() / scale
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn figures_have_as_many_digits_as_they_are_worth() {
+        for (value, places, said) in [
+            (0.812_345_678_9, 3, "0.812"),
+            (1.000_4e3, 3, "1000.4"),
+            (17_391.304_347_826_088, 3, "17391.304"),
+            (2.000_000_123_4, 6, "2.0"),
+            (0.0, 3, "0.0"),
+        ] {
+            assert_eq!(format!("{:?}", rounded(value, places)), said);
+        }
+    }
 
     #[test]
     fn times_and_sizes_are_what_they_say() {

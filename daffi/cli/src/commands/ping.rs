@@ -12,7 +12,7 @@ use crate::{
     interrupts::Interrupts,
     names::shown_name,
     output,
-    quantity::{Count, brief},
+    quantity::{Count, brief, rounded},
     tally::Tally,
 };
 
@@ -75,7 +75,7 @@ impl Ping {
         let failed = errors.total();
         if let Some(found) = &found {
             if self.json {
-                let connect_ms = times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
+                let connect_ms = times.iter().map(|time| rounded(time.as_secs_f64() * 1e3, 3)).collect();
                 output::json(&Pings { found, connect_ms, failed, errors: &errors })?;
             } else {
                 output::answer(&readable(found, &times))?;

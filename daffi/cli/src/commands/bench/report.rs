@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::callers::Measured;
 use crate::{
-    quantity::{Size, brief},
+    quantity::{Size, brief, rounded},
     tally::Tally,
 };
 
@@ -66,14 +66,19 @@ impl<'a> Report<'a> {
         let at = |percentile| micros(latencies.value_at_percentile(percentile));
         // A run that is cut off during the warm-up has measured for no time.
         let seconds = measured.elapsed.as_secs_f64();
-        let per = |count: u64, seconds: f64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
+        let per = |count: u64, seconds: f64| if seconds > 0.0 { rounded(count as f64 / seconds, 3) } else { 0.0 };
         let results = || {
             let (taken, cpu_seconds) = (measured.results, measured.cpu.as_secs_f64());
-            Results { taken, per_second: per(taken, seconds), cpu_seconds, per_cpu_second: per(taken, cpu_seconds) }
+            Results {
+                taken,
+                per_second: per(taken, seconds),
+                cpu_seconds: rounded(cpu_seconds, 6),
+                per_cpu_second: per(taken, cpu_seconds),
+            }
         };
         Self {
             calls: measured.calls(),
-            seconds,
+            seconds: rounded(seconds, 6),
             calls_per_second: per(measured.calls(), seconds),
             results: one_by_one.then(results),
             connections,
