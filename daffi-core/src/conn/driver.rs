@@ -58,6 +58,12 @@ pub(crate) trait Handler: Send + 'static {
         false
     }
 
+    /// Is called when the connection of a node that serves ended because that stopped, and so many
+    /// frames were not sent. Gives whether the node's end will tell of it, in one line for all.
+    fn note_stopped(&mut self, _unsent: usize) -> bool {
+        false
+    }
+
     /// Is called when the connection ended.
     fn on_end(&mut self, reason: &Disconnected);
 
@@ -349,6 +355,8 @@ impl<R: Handler> Drop for Driver<R> {
         } else if unsent > 0 && !self.handler.is_open() {
             // Whoever gave the attempt up tells of it; what is unsent is its handshake.
             tracing::debug!(conn = self.conn.id, peer = %self.conn.peer, unsent, %reason, "a connection ended before its handshake");
+        } else if unsent > 0 && matches!(reason, Disconnected::Stopped) && self.handler.note_stopped(unsent) {
+            tracing::debug!(conn = self.conn.id, peer = %self.conn.peer, unsent, "a connection of a node that stops ended with unsent frames");
         } else if unsent > 0 {
             tracing::warn!(conn = self.conn.id, peer = %self.conn.peer, unsent, %reason, "a connection ended with unsent frames");
         }

@@ -217,6 +217,10 @@ impl<H: Host> Handler for Door<H> {
         self.handler.is_quiet()
     }
 
+    fn note_stopped(&mut self, unsent: usize) -> bool {
+        self.host.server().note_unsent(unsent)
+    }
+
     fn on_end(&mut self, reason: &Disconnected) {
         match &self.looker {
             Some(Looker { name, .. }) => {

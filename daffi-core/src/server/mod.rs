@@ -82,6 +82,8 @@ pub(crate) struct Server {
     freed: Notify,
     /// It stops, and clients have had their time to find another server.
     has_seen_off: AtomicBool,
+    /// Connections that its end cut off with frames that were not sent, and those frames.
+    unsent: Mutex<(usize, usize)>,
     ended: watch::Sender<Option<Ended>>,
     endpoints: Vec<Endpoint>,
     /// The runtime on which everything of this node runs.
@@ -149,6 +151,7 @@ impl Server {
             most_connections,
             freed: Notify::new(),
             has_seen_off: AtomicBool::new(false),
+            unsent: Mutex::default(),
             ended: watch::Sender::new(None),
             endpoints: listeners.iter().map(|l| l.endpoint().clone()).collect(),
             runtime,

@@ -74,7 +74,27 @@ impl Server {
                 self.tasks.wait().await;
             }
         }
+        self.tell_unsent();
         self.end(Ended::after(cut_off));
+    }
+
+    /// Counts what a connection was not sent because this node stopped. Gives whether its end tells
+    /// of it: of the connections of another one there is no such end.
+    pub(crate) fn note_unsent(&self, frames: usize) -> bool {
+        let is_told = self.is_stopping();
+        if is_told {
+            let mut unsent = self.unsent.lock();
+            *unsent = (unsent.0 + 1, unsent.1 + frames);
+        }
+        is_told
+    }
+
+    /// All callers that are cut off are one thing that happened, and one line.
+    fn tell_unsent(&self) {
+        let (connections, unsent) = std::mem::take(&mut *self.unsent.lock());
+        if connections > 0 {
+            tracing::warn!(node = %self.name, connections, unsent, "stopping left frames unsent");
+        }
     }
 
     /// Says that all that came was answered, if this node is stopping.

@@ -26,7 +26,7 @@ use tokio::{
 use tracing_subscriber::{Layer, layer::SubscriberExt};
 
 use crate::{
-    peer::{Peer, accept, request},
+    peer::{Peer, accept, raw, request},
     support::{
         Formats, asynchronous, client, client_exposing, endpoint, formats, hang, node, plain_with, router, router_with,
         worker,
@@ -335,16 +335,20 @@ async fn a_request_without_answer_that_was_taken_is_sent() {
     assert_eq!((client.stats().unsent_requests, client.stats().unsent_bytes), (0, 0));
 }
 
-/// How often the log warned of frames that were not sent.
+/// How often the log warned of frames that were not sent: of one connection, and of all at once.
 #[derive(Clone, Default)]
-struct Warned(Arc<AtomicUsize>);
+struct Warned(Arc<AtomicUsize>, Arc<AtomicUsize>);
 
 impl<S: tracing::Subscriber> Layer<S> for Warned {
     fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
         event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
-            let is_told = format!("{value:?}") == "a connection ended with unsent frames";
-            if field.name() == "message" && is_told && *event.metadata().level() == tracing::Level::WARN {
-                self.0.fetch_add(1, Ordering::Relaxed);
+            let count = match format!("{value:?}").as_str() {
+                "a connection ended with unsent frames" => &self.0,
+                "stopping left frames unsent" => &self.1,
+                _ => return,
+            };
+            if field.name() == "message" && *event.metadata().level() == tracing::Level::WARN {
+                count.fetch_add(1, Ordering::Relaxed);
             }
         });
     }
@@ -363,6 +367,26 @@ async fn the_log_warns_of_what_a_client_left_unsent_that_nobody_stopped() {
     drop(client);
     timeout(LONG, async { while server.receive().await.is_some() {} }).await.expect("it is dropped");
     assert_eq!(warned.0.load(Ordering::Relaxed), 1);
+}
+
+/// Peers that took nothing are one line, however many they are.
+#[tokio::test(start_paused = true)]
+async fn the_log_warns_once_of_all_that_a_node_that_stops_left_unsent() {
+    let warned = Warned::default();
+    let _listening = tracing::subscriber::set_default(tracing_subscriber::registry().with(warned.clone()));
+    let (router, at) = router_with(NodeConfig::server().grace(Duration::from_secs(1)));
+    let mut deaf = Vec::new();
+    for name in ["one", "two", "three"] {
+        deaf.push(raw(&at, name, "client", r#"["f"]"#).await);
+    }
+    let sender = client(&at, "sender").await;
+    sender.wait_for_members(&["one", "two", "three"], Some(LONG)).await.unwrap();
+    for name in ["one", "two", "three"] {
+        sender.rpc_nowait().receiver(name).call("f", ("x".repeat(3_000_000),)).await.unwrap();
+    }
+    sender.stop().await;
+    router.stop().await;
+    assert_eq!((warned.0.load(Ordering::Relaxed), warned.1.load(Ordering::Relaxed)), (0, 1));
 }
 
 /// The end of a stream is no byte of a request, though the system counts it as one that has not
