@@ -53,6 +53,9 @@ impl Endpoint {
     pub fn host_port(&self) -> Result<(&str, u16), EndpointError> {
         let bad = |rule| EndpointError { text: self.text.clone(), rule };
         let address = self.address();
+        if address.starts_with('/') {
+            return Err(bad("a host and a port are expected; the path of a socket belongs behind unix://"));
+        }
         if address.contains('/') {
             return Err(bad("nothing follows the port, not even a /"));
         }

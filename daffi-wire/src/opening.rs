@@ -70,7 +70,7 @@ impl fmt::Display for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Tls => "the peer speaks TLS on a plain connection: use tls:// on both sides",
-            Self::Http => "the peer speaks HTTP, not daffi",
+            Self::Http => "the peer speaks HTTP, not daffi: a node behind a web server is reached by ws:// or wss://",
         })
     }
 }

@@ -7,6 +7,9 @@ use rustls::{AlertDescription, Error, InvalidMessage};
 
 use crate::reason::{openssl_command, reason};
 
+/// The schemes of who does not speak TLS.
+const PLAIN: &str = "tcp:// in place of tls://, and ws:// in place of wss://";
+
 type TlsCause = Box<dyn StdError + Send + Sync>;
 
 /// Why certificates or keys can't be used.
@@ -106,10 +109,12 @@ impl StdError for SettingsError {
 #[non_exhaustive]
 pub enum TlsError {
     /// The peer's bytes are no TLS.
-    #[error("the peer does not speak TLS; use tls:// on both sides")]
+    #[error("the peer does not speak TLS there: use {PLAIN}, or TLS at both ends")]
     NotTls,
     /// The peer closed before the handshake was over, as a server does that does not speak TLS.
-    #[error("the peer closed the connection during the handshake; does it speak TLS?")]
+    #[error(
+        "the peer closed the connection during the handshake, as one does that does not speak TLS there: then use {PLAIN}"
+    )]
     Closed,
     /// The peer's certificate is not to be trusted.
     #[error("the peer's certificate is refused: {}{}", Shown::new(reason), advice(command.as_deref()))]
@@ -141,8 +146,8 @@ pub enum TlsError {
 fn advice(command: Option<&str>) -> String {
     command.map_or_else(String::new, |command| {
         format!(
-            "; make a usable one with `{command}` and give the new cert.pem to clients as their CA file, or pin the \
-             certificate that the server has"
+            "; if it is self-signed, make a usable one with `{command}` and give the new cert.pem to clients as their CA \
+             file"
         )
     })
 }
@@ -170,7 +175,7 @@ const REFUSALS: [(AlertDescription, &str); 7] = [
         ", as it is of a kind that it does not take: make one for this use, without CA:TRUE",
     ),
     (AlertDescription::CertificateRevoked, ", as its issuer has revoked it: make a new one"),
-    (AlertDescription::CertificateExpired, ", as it has expired: make a new one"),
+    (AlertDescription::CertificateExpired, ", as it has expired: have it renewed, or set the clock that is wrong"),
 ];
 
 /// What an alert means, and what to do about it.
@@ -182,7 +187,13 @@ impl TlsError {
     /// What `error` from the TLS stack says; `host` is what a client tried to reach.
     pub(crate) fn of(error: io::Error, host: Option<&str>) -> Self {
         let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
-            return if error.kind() == io::ErrorKind::UnexpectedEof { Self::Closed } else { Self::Io(error) };
+            // Whoever closes with a part of our first message unread resets the connection.
+            let is_closed = match error.kind() {
+                io::ErrorKind::UnexpectedEof => true,
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => host.is_some(),
+                _ => false,
+            };
+            return if is_closed { Self::Closed } else { Self::Io(error) };
         };
         match tls {
             Error::InvalidMessage(
@@ -238,8 +249,8 @@ mod tests {
             || TlsError::Certificate { reason: "it has expired".into(), command: Some("openssl ..".into()) };
         let refused = || TlsError::Refused { alert: "CertificateUnknown".into() };
         let handshakes: Vec<(_, _, _, Next)> = rows! { TlsError:
-            TlsError::NotTls => TlsError::NotTls, Ok("use tls:// on both sides");
-            TlsError::Closed => TlsError::Closed, Ok("does it speak TLS?");
+            TlsError::NotTls => TlsError::NotTls, Ok("use tcp:// in place of tls://, and ws:// in place of wss://");
+            TlsError::Closed => TlsError::Closed, Ok("then use tcp:// in place of tls://");
             TlsError::Certificate { .. } => certificate(), Ok("make a usable one with");
             TlsError::NoCertificate => TlsError::NoCertificate, Ok("give it one that");
             TlsError::Refused { .. } => refused(), Ok("let it pin or trust this certificate");

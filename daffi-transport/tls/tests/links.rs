@@ -65,7 +65,10 @@ async fn a_plain_client_is_told_that_the_port_speaks_tls() {
     let mut client = TcpConnector::new(plain).connect(&LinkConfig::default()).await.unwrap();
     client.send(&frame(1, 100)).await.unwrap();
     let error = accept(&mut listener).await.upgrade().await.unwrap_err();
-    assert_eq!(chain(&error), "the TLS handshake failed: the peer does not speak TLS; use tls:// on both sides");
+    assert_eq!(
+        chain(&error),
+        "the TLS handshake failed: the peer does not speak TLS there: use tcp:// in place of tls://, and ws:// in place of wss://, or TLS at both ends"
+    );
     let error = client.receive().await.unwrap_err();
     assert!(matches!(error, LinkError::Foreign(Foreign::Tls)), "{error}");
 }
@@ -92,7 +95,8 @@ async fn a_server_that_answers_anything_else_is_not_tls() {
         };
         let ((), client) = tokio::join!(answering, connect(&connector));
         let text = chain(&client.unwrap_err());
-        let expected = if answer.is_empty() { "does it speak TLS?" } else { "the peer does not speak TLS" };
+        let expected =
+            if answer.is_empty() { "then use tcp:// in place of tls://" } else { "the peer does not speak TLS" };
         assert!(text.contains(expected), "{answer:?}: {text}");
     }
 }

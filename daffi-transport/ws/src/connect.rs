@@ -13,7 +13,7 @@ use crate::{
     address::Address,
     link::Upgraded,
     messages::Side,
-    response::{self, Accepted},
+    response::{self, Accepted, UpgradeError},
 };
 
 /// First room for the answer, in bytes.
@@ -106,7 +106,16 @@ impl WsConnector {
         peer: PeerInfo,
         config: &LinkConfig,
     ) -> Result<Link, ConnectError> {
-        let failed = |error: io::Error| ConnectError::failed(&self.endpoint, Phase::Opening, error);
+        let failed = |error: io::Error| {
+            // Whoever takes no WebSockets and closes with a part of the request unread resets the
+            // connection.
+            match error.kind() {
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                    ConnectError::failed(&self.endpoint, Phase::Opening, UpgradeError::Closed)
+                }
+                _ => ConnectError::failed(&self.endpoint, Phase::Opening, error),
+            }
+        };
         let (mut reader, mut writer) = split(stream);
         let key = generate_key();
         writer.write_all(request(address, &key).as_bytes()).await.map_err(failed)?;

@@ -22,10 +22,14 @@ pub enum UpgradeError {
     #[error("the server speaks TLS on this port: use wss:// in place of ws://")]
     Tls,
     /// The server's first bytes are not HTTP.
-    #[error("the server does not answer in HTTP; does it take WebSockets?")]
+    #[error(
+        "the server does not answer in HTTP, so it takes no WebSockets there: use tcp:// in place of ws://, and tls:// in place of wss://"
+    )]
     NotHttp,
     /// The server closed before its answer was whole.
-    #[error("the server closed the connection before it had answered the request for a WebSocket")]
+    #[error(
+        "the server closed the connection before it had answered the request for a WebSocket: where it takes none, use tcp:// in place of ws://, and tls:// in place of wss://"
+    )]
     Closed,
     /// The server answered with another status than 101.
     #[error("the server refused the WebSocket with status {status}{}{}", if reason.is_empty() { "" } else { ": " }, Shown::new(reason))]
