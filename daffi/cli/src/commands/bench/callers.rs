@@ -1,10 +1,7 @@
 //! Those who call, and what they note.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,7 +11,11 @@ use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use parking_lot::Mutex;
 use serde::de::IgnoredAny;
-use tokio::{task::JoinSet, time::sleep_until};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{sleep_until, timeout_at},
+};
 
 use crate::{failure::Failure, interrupts::Interrupts, invocation::Invoked, suggestion::Explain, tally::Tally};
 
@@ -116,11 +117,11 @@ pub(super) async fn measure(
     let places = callers.min(PLACES);
     let notes: Vec<_> = std::iter::repeat_with(|| Arc::new(Mutex::new(Notes::new()))).take(places).collect();
     let (invoked, results) = (Arc::new(invoked), plan.results);
-    let is_taken = Arc::new(AtomicBool::new(false));
+    let beginning = Arc::new(watch::Sender::new(Beginning::Unknown { refused: 0 }));
     let caller = |number: usize| {
         let rpc = rpcs[number / plan.in_flight].clone();
-        let (invoked, is_taken) = (Arc::clone(&invoked), Arc::clone(&is_taken));
-        Caller { rpc, invoked, results, start, end, is_taken, notes: Arc::clone(&notes[number % places]) }
+        let (invoked, beginning) = (Arc::clone(&invoked), Arc::clone(&beginning));
+        Caller { rpc, invoked, results, start, end, callers, beginning, notes: Arc::clone(&notes[number % places]) }
     };
     // The callers take turns.
     let due =
@@ -181,20 +182,34 @@ impl Due {
     }
 }
 
+/// What the first calls of all callers showed so far: a worker that is restarted comes back, and a
+/// name that is wrong stays so.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Beginning {
+    /// So many callers found nobody who takes their calls, and no call was taken.
+    Unknown { refused: usize },
+    /// Somebody took a call.
+    Taken,
+    /// Nobody took the first call of any caller.
+    Refused,
+}
+
 struct Caller {
     rpc: Rpc,
     invoked: Arc<Invoked>,
     results: Option<usize>,
     start: Instant,
     end: Instant,
-    /// Somebody took a call of any caller.
-    is_taken: Arc<AtomicBool>,
+    /// Those there are.
+    callers: usize,
+    beginning: Arc<watch::Sender<Beginning>>,
     notes: Arc<Mutex<Notes>>,
 }
 
 impl Caller {
     /// Calls again and again until the end, and notes the calls that began after the start.
     async fn call_on(self, mut due: Option<Due>) {
+        let mut is_taken = false;
         loop {
             let begun = match &mut due {
                 None => Instant::now(),
@@ -216,18 +231,19 @@ impl Caller {
                 return;
             }
             let called = self.call().await;
-            match &called {
-                // A worker that is restarted comes back, and a name that is wrong stays so.
-                Err(error @ CallError::ReceiverNotFound { .. }) if !self.is_taken.load(Ordering::Relaxed) => {
-                    self.notes.lock().early_error.get_or_insert_with(|| error.clone());
-                    return;
-                }
-                Err(error) if begun < self.start => {
-                    self.notes.lock().early_error.get_or_insert_with(|| error.clone());
-                }
-                _ => {}
+            let is_refused = matches!(called, Err(CallError::ReceiverNotFound { .. }));
+            let is_early = is_refused && !is_taken && *self.beginning.borrow() != Beginning::Taken;
+            if let Err(error) = &called
+                && (is_early || begun < self.start)
+            {
+                self.notes.lock().early_error.get_or_insert_with(|| error.clone());
             }
-            self.is_taken.store(true, Ordering::Relaxed);
+            if is_early && !self.await_taken().await {
+                return;
+            }
+            if !std::mem::replace(&mut is_taken, true) && !is_refused {
+                self.beginning.send_replace(Beginning::Taken);
+            }
             if begun >= self.start {
                 self.note(begun, called.as_ref());
             }
@@ -237,6 +253,23 @@ impl Caller {
                 tokio::time::sleep(PAUSE).await;
             }
         }
+    }
+
+    /// Waits whether somebody takes the call of another caller; nobody took the first one of this.
+    /// `false`: nobody does in time, so the run has ended.
+    async fn await_taken(&self) -> bool {
+        let mut decided = self.beginning.subscribe();
+        self.beginning.send_if_modified(|beginning| {
+            if let Beginning::Unknown { refused } = beginning {
+                *refused += 1;
+                if *refused == self.callers {
+                    *beginning = Beginning::Refused;
+                }
+            }
+            true
+        });
+        let decided = decided.wait_for(|beginning| !matches!(beginning, Beginning::Unknown { .. }));
+        matches!(timeout_at(self.end.into(), decided).await, Ok(Ok(beginning)) if *beginning == Beginning::Taken)
     }
 
     /// Calls, and gives how many results were taken one by one.
@@ -315,5 +348,45 @@ struct Cleared(ProgressBar);
 impl Drop for Cleared {
     fn drop(&mut self) {
         self.0.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use daffi::{DynArgs, Service};
+
+    use super::*;
+    use crate::address::parse_address;
+
+    async fn serve(at: &str, method: &str) -> (Service, Client) {
+        let service = Service::builder("svc").callback_fn(method, async || 7).bind(at).await.unwrap();
+        (service, Client::builder("caller").connect(at).await.unwrap())
+    }
+
+    /// A list may reach one connection before another.
+    #[tokio::test]
+    async fn one_caller_that_finds_nobody_goes_on_when_the_call_of_another_is_taken() {
+        let (there, here) = (serve("mem://bench-there", "f").await, serve("mem://bench-here", "other").await);
+        let invoked = Invoked {
+            address: parse_address("tcp://127.0.0.1:1").unwrap(),
+            method: "f".to_owned(),
+            args: DynArgs::default(),
+            serde: None,
+            timeout: None,
+            headers: Vec::new(),
+        };
+        let plan = Plan {
+            in_flight: 1,
+            period: None,
+            warm_up: Duration::ZERO,
+            duration: Duration::from_secs(1),
+            results: None,
+        };
+        let interrupts = Interrupts::listen(false).unwrap();
+        let rpcs = vec![here.1.rpc(), there.1.rpc()];
+        let (measured, ended) = measure(rpcs, there.1.clone(), invoked, &plan, &interrupts).await;
+        assert!(ended.is_ok() && measured.calls() > 0);
+        let errors: Vec<_> = measured.errors.iter().collect();
+        assert!(matches!(errors[..], [("ReceiverNotFound", 1..)]), "{errors:?}");
     }
 }
