@@ -72,7 +72,7 @@ pub(super) fn send_nowait_now(
     let paid = conn.pay_now(receiver, Style::Nowait, written.payload);
     let Some(paid) = paid.map_err(|Gone| gone_error(conn, receiver, method))? else { return Ok(false) };
     written.set_number(conn.session.lock().in_flight.pass());
-    let queued = queue_now(conn, written)?;
+    let queued = queue_unanswered_now(conn, written)?;
     if queued {
         paid.spend();
     }
@@ -95,7 +95,10 @@ pub(super) async fn send_nowait(
 /// queued all of the request or nothing.
 pub(super) async fn send_paid(conn: &Arc<ClientConn>, paid: Paid, written: WrittenRequest) -> Result<(), CallError> {
     let id = conn.session.lock().in_flight.pass();
-    queue(conn, &written.with_number(id)).await?;
+    let written = written.with_number(id);
+    while !queue_unanswered_now(conn, &written)? {
+        conn.conn.outbox.room(Class::Own, written.len()).await;
+    }
     paid.spend();
     Ok(())
 }
@@ -109,6 +112,11 @@ pub(super) fn gone_error(conn: &ClientConn, receiver: &NodeName, method: &str) -
 /// Queues a written request. Returns `Ok(false)` if there is no room.
 fn queue_now(conn: &Arc<ClientConn>, written: &WrittenRequest) -> Result<bool, CallError> {
     conn.conn.send_parts(Class::Own, written.frame.get(), written.shared()).map_err(|_| conn.closed_error())
+}
+
+/// Queues a written request that nobody answers. Returns `Ok(false)` if there is no room.
+fn queue_unanswered_now(conn: &Arc<ClientConn>, written: &WrittenRequest) -> Result<bool, CallError> {
+    conn.conn.send_unanswered(written.frame.get(), written.shared()).map_err(|_| conn.closed_error())
 }
 
 /// Sends a request of which a part comes or goes in DATA, as `data` keeps it.

@@ -174,12 +174,11 @@ pub struct ClientStats {
     /// room, or the request cannot be read.
     pub refused_calls: u64,
     /// Requests that nobody answers, of `rpc_nowait`, `cast_nowait` and `stream_nowait`, that were
-    /// queued and not sent, because their connection ended before its server had taken them: it was
-    /// lost, or the client was stopped and `grace` was over. One of which a part was sent counts
-    /// whatever it was.
+    /// queued and not sent, or had not arrived at the server's host as far as the system tells,
+    /// because their connection ended before its server had taken them: it was lost, or the client
+    /// was stopped and `grace` was over.
     pub unsent_requests: u64,
-    /// Bytes of these that were left, and bytes that were sent and had not arrived at the server's
-    /// host when the client ended.
+    /// Bytes of these that were left, or had not arrived there.
     pub unsent_bytes: u64,
     /// Each callback that it called with an answer, by receiver and name. At most 1 000 are counted
     /// each for itself; the rest stands at the end, as `other`. The first 64 calls of each are

@@ -101,10 +101,11 @@ pub(crate) struct Driver<R: Handler> {
     pub(super) timers: Timers,
     pub(super) times: Times,
     alarm: Alarm,
-    /// Of a client: bytes that had left this process and not arrived before it shut its write side.
-    pub(super) before_the_end: usize,
-    /// The rest of these when it waited no longer for the peer to close.
-    pub(super) on_the_way: usize,
+    /// Of a client: bytes that had left this process and not arrived before it shut its write side,
+    /// once it does.
+    pub(super) before_the_end: Option<usize>,
+    /// The stream failed behind that.
+    pub(super) was_reset: bool,
     /// When the turn began for which the alarm rang.
     rang_at: Option<Instant>,
     reason: Option<Disconnected>,
@@ -136,8 +137,8 @@ impl<R: Handler> Driver<R> {
             timers: Timers::default(),
             times: Times::of(config, opening),
             alarm: Alarm::default(),
-            before_the_end: 0,
-            on_the_way: 0,
+            before_the_end: None,
+            was_reset: false,
             rang_at: None,
             reason: None,
         }
@@ -336,11 +337,11 @@ impl<R: Handler> Drop for Driver<R> {
         if matches!(reason, Disconnected::Limit { .. } | Disconnected::Protocol(_)) {
             self.conn.cut.store(true, Ordering::Relaxed);
         }
-        let (waited, mut of_nobody) = self.conn.outbox.close();
-        let unsent = waited + self.write.batch.frames();
-        of_nobody += LeftUnsent::of(std::mem::take(&mut self.write.batch));
-        of_nobody += LeftUnsent::on_the_way(self.on_the_way);
-        if !R::SERVES && self.handler.is_open() && !of_nobody.is_empty() {
+        let remains = self.conn.outbox.close();
+        let unsent = remains.frames + self.write.batch.frames();
+        let tells = !R::SERVES && self.handler.is_open();
+        let of_nobody = if tells { self.left_unsent(remains) } else { LeftUnsent::default() };
+        if !of_nobody.is_empty() {
             let LeftUnsent { requests, bytes } = of_nobody;
             let is_told = self.handler.note_unsent(of_nobody);
             if is_told && matches!(reason, Disconnected::Stopped) {

@@ -341,6 +341,14 @@ impl Conn {
         Ok(queued != Queued::Full)
     }
 
+    /// Queues a request of this node that nobody answers, in two parts, and lets the driver run.
+    /// `Ok(false)`: there is no room for it.
+    pub(crate) fn send_unanswered(&self, head: &[u8], payload: Option<Bytes>) -> Result<bool, Closed> {
+        let queued = self.outbox.push_unanswered(head, payload)?;
+        self.ask(queued);
+        Ok(queued != Queued::Full)
+    }
+
     /// Whether this end reads the peer slowly or not at all now, for what is held for it.
     pub(crate) fn is_held_back(&self) -> bool {
         // What was noted last may be over: when what waited has run, nobody has to look again.

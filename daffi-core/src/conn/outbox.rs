@@ -20,7 +20,7 @@ use super::{
     Account, Class,
     data_queue::{DataFrom, DataKey, DataQueue, FRAME_COST},
     spare,
-    unsent::LeftUnsent,
+    unsent::NowaitRuns,
 };
 /// What a frame with a [`Receipt`] takes beyond [`FRAME_COST`].
 const RECEIPT_COST: usize = 96;
@@ -68,6 +68,8 @@ struct Queue {
     written: u64,
     /// What to drop when so many bytes were written.
     receipts: VecDeque<(u64, Receipt)>,
+    /// Where requests of this node lie that nobody answers.
+    unanswered: NowaitRuns,
     /// The driver was asked to run and has not looked since.
     asked: bool,
     /// Somebody waits for room.
@@ -82,6 +84,11 @@ impl Queue {
     /// Bytes before a frame that is queued now, but for those of DATA, which lets others pass.
     fn waiting_bytes(&self) -> usize {
         self.batch.remaining() + self.taken
+    }
+
+    /// Where a frame that is queued now begins, in bytes since the connection began.
+    fn end(&self) -> u64 {
+        self.written + self.waiting_bytes() as u64
     }
 
     fn has_untaken(&self) -> bool {
@@ -154,6 +161,17 @@ impl Drop for DataRoom<'_> {
     }
 }
 
+/// What waited when the connection ended.
+#[derive(Debug)]
+pub(crate) struct Remains {
+    pub(super) frames: usize,
+    /// All but DATA.
+    pub(super) batch: Batch,
+    pub(super) unanswered: NowaitRuns,
+    /// The end of what the driver had taken, in bytes since the connection began.
+    pub(super) taken_until: u64,
+}
+
 /// The connection ended; nothing is queued any more.
 #[derive(Debug)]
 pub(crate) struct Closed;
@@ -200,6 +218,20 @@ impl Outbox {
         Ok(self.note_queued(&mut queue))
     }
 
+    /// Queues a request of this node that nobody answers, if there is room, and notes where it
+    /// lies.
+    pub(crate) fn push_unanswered(&self, head: &[u8], payload: Option<Bytes>) -> Result<Queued, Closed> {
+        let mut queue = self.open()?;
+        let bytes = head.len() + payload.as_ref().map_or(0, Bytes::len);
+        if !self.admits(Class::Own, bytes) {
+            return Ok(Queued::Full);
+        }
+        let begin = queue.end();
+        queue.unanswered.note(begin, bytes);
+        queue.push(head, payload);
+        Ok(self.note_queued(&mut queue))
+    }
+
     /// Queues all frames of `batch`, for which room was found before, and leaves it empty. The peer
     /// provoked so many bytes of them.
     pub(crate) fn append(&self, batch: &mut Batch, provoked: usize) -> Result<Queued, Closed> {
@@ -222,7 +254,7 @@ impl Outbox {
     ) -> Result<Queued, Closed> {
         let mut queue = self.open()?;
         queue.push(head, payload);
-        let until = queue.written + queue.waiting_bytes() as u64;
+        let until = queue.end();
         queue.receipts.push_back((until, receipt()));
         Ok(self.note_queued(&mut queue))
     }
@@ -318,8 +350,12 @@ impl Outbox {
 
     /// Bytes that will have been written once all that waits now is.
     pub(crate) fn end(&self) -> u64 {
-        let queue = self.queue.lock();
-        queue.written + queue.waiting_bytes() as u64
+        self.queue.lock().end()
+    }
+
+    /// Where the last request of this node ends that nobody answers.
+    pub(crate) fn unanswered_end(&self) -> u64 {
+        self.queue.lock().unanswered.end()
     }
 
     /// Whether those who can wait have to.
@@ -414,19 +450,21 @@ impl Outbox {
         self.count(&mut queue);
     }
 
-    /// Drops what waits when the connection has ended: so many frames, and what nobody answers.
-    pub(crate) fn close(&self) -> (usize, LeftUnsent) {
+    /// Takes out what waits when the connection has ended.
+    pub(crate) fn close(&self) -> Remains {
         let mut queue = self.queue.lock();
         queue.closed = true;
         let (batch, data) = (std::mem::take(&mut queue.batch), std::mem::take(&mut queue.data));
         let receipts = std::mem::take(&mut queue.receipts);
+        let unanswered = std::mem::take(&mut queue.unanswered);
+        let taken_until = queue.written + queue.taken as u64;
         (queue.taken, queue.taken_held) = (0, 0);
         self.count(&mut queue);
         drop((queue, receipts));
         self.room.notify_waiters();
         self.data_room.notify_waiters();
         self.data_room.notify_one();
-        (batch.frames() + data.frames(), LeftUnsent::of(batch))
+        Remains { frames: batch.frames() + data.frames(), batch, unanswered, taken_until }
     }
 }
 

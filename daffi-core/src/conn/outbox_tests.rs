@@ -66,7 +66,7 @@ fn small_frames_cost_what_they_hold() {
     let mut batch = Batch::new();
     outbox.take(&mut batch);
     assert_eq!(outbox.account.held_bytes(), 1000 * (17 + FRAME_COST), "the driver has it");
-    assert_eq!(outbox.close().0, 0);
+    assert_eq!(outbox.close().frames, 0);
     assert_eq!(outbox.account.held_bytes(), 0);
 }
 

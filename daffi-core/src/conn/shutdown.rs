@@ -51,7 +51,7 @@ impl<R: Handler> Driver<R> {
             }
             if !R::SERVES {
                 // The system counts the end of the stream as well, which is nobody's request.
-                self.before_the_end = self.way.unacknowledged_bytes();
+                self.before_the_end = Some(self.way.unacknowledged_bytes().unwrap_or(0));
             }
             self.shutdown = Shutdown::Closing;
         }
@@ -63,20 +63,21 @@ impl<R: Handler> Driver<R> {
                     self.timers.set(Timer::Linger, now() + if busy { self.times.linger } else { Duration::ZERO });
                     self.shutdown = Shutdown::Lingering;
                 }
-                Poll::Ready(Err(_)) => return Ok(Some(reason)),
+                Poll::Ready(Err(_)) => {
+                    self.was_reset = true;
+                    return Ok(Some(reason));
+                }
                 Poll::Pending => return self.stalls().map(|()| None),
             }
         }
         loop {
             match self.read.reader.poll_fill(cx, SLOW_BYTES) {
-                Poll::Pending if self.timers.is_due(Timer::Linger, now()) => {
-                    if self.before_the_end > 0 {
-                        self.on_the_way = self.before_the_end.min(self.way.unacknowledged_bytes());
-                    }
+                Poll::Pending if !self.timers.is_due(Timer::Linger, now()) => return Ok(None),
+                Poll::Pending | Poll::Ready(Ok(0)) => return Ok(Some(reason)),
+                Poll::Ready(Err(_)) => {
+                    self.was_reset = true;
                     return Ok(Some(reason));
                 }
-                Poll::Pending => return Ok(None),
-                Poll::Ready(Ok(0) | Err(_)) => return Ok(Some(reason)),
                 Poll::Ready(Ok(_)) => loop {
                     match self.read.reader.next_frame() {
                         Ok(Some(_)) => {}
@@ -118,7 +119,7 @@ impl<R: Handler> Driver<R> {
         if self.timers.is_set(Timer::Settle) && !self.timers.is_due(Timer::Settle, now) {
             return false;
         }
-        if self.way.unacknowledged_bytes() > 0 && now < settles_until {
+        if self.way.unacknowledged_bytes().is_some_and(|bytes| bytes > 0) && now < settles_until {
             self.timers.set(Timer::Settle, now + SETTLE_LOOK);
             return false;
         }

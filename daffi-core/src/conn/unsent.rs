@@ -1,7 +1,8 @@
-//! What a connection ended with that was queued for its peer and not sent, and of which nobody else
-//! hears that.
+//! What a connection ended with that was queued for its peer and did not arrive, and of which
+//! nobody else hears that.
 
 use std::{
+    collections::VecDeque,
     ops::{AddAssign, Sub},
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -10,25 +11,24 @@ use bytes::Buf;
 use daffi_transport::Batch;
 use daffi_wire::{Header, Kind};
 
-use super::Conn;
+use super::{Conn, Handler, driver::Driver, outbox::Remains};
 
-/// Requests that nobody answers and that were not sent. Whoever waits for an answer hears by itself
-/// that there will be none.
+/// Requests that nobody answers and that did not arrive, wholly or in part. Whoever waits for an
+/// answer hears by itself that there will be none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LeftUnsent {
     pub(crate) requests: u64,
-    /// Bytes of them that are left, and bytes that left this process and did not arrive at the
-    /// peer's host.
+    /// Bytes of them that are left, or left this process and did not arrive at the peer's host.
     pub(crate) bytes: u64,
 }
 
 impl LeftUnsent {
-    /// What of these frames was to be sent and has no answer. One of which a part has left counts
-    /// whatever it is, because what says that has left.
-    pub(super) fn of(mut batch: Batch) -> Self {
+    /// What of these frames was to be sent and has no answer, but for one of which a part has left:
+    /// what says what it is has left, so [`NowaitRuns`] knows that.
+    fn of(mut batch: Batch) -> Self {
         let mut unsent = Self::default();
         while let Some(length) = batch.frame_len() {
-            if batch.has_begun() || is_unanswered(batch.chunk()) {
+            if !batch.has_begun() && is_unanswered(batch.chunk()) {
                 unsent += Self { requests: 1, bytes: length as u64 };
             }
             batch.advance(length);
@@ -36,13 +36,96 @@ impl LeftUnsent {
         unsent
     }
 
-    /// Bytes that left this process, and of which the peer's host has said nothing.
-    pub(super) const fn on_the_way(bytes: usize) -> Self {
-        Self { requests: 0, bytes: bytes as u64 }
-    }
-
     pub(crate) fn is_empty(self) -> bool {
         self == Self::default()
+    }
+}
+
+/// Runs of requests that are known at a time. What is older is forgotten: there were so many
+/// changes of size, or frames between them, that it will have arrived, or else less is told than is
+/// lost.
+const MOST_RUNS: usize = 128;
+
+/// Where in the stream of a connection those requests of this node lie that nobody answers.
+#[derive(Debug, Default)]
+pub(super) struct NowaitRuns(VecDeque<NowaitRun>);
+
+/// Requests of one size, one behind the other.
+#[derive(Debug)]
+struct NowaitRun {
+    begin: u64,
+    size: u64,
+    requests: u64,
+}
+
+impl NowaitRun {
+    const fn end(&self) -> u64 {
+        self.begin + self.requests * self.size
+    }
+}
+
+impl NowaitRuns {
+    /// One of so many bytes was queued that begins there.
+    pub(super) fn note(&mut self, begin: u64, size: usize) {
+        let size = size as u64;
+        match self.0.back_mut() {
+            Some(last) if last.size == size && last.end() == begin => last.requests += 1,
+            _ => {
+                if self.0.len() == MOST_RUNS {
+                    self.0.pop_front();
+                }
+                self.0.push_back(NowaitRun { begin, size, requests: 1 });
+            }
+        }
+    }
+
+    /// Where the last of them ends.
+    pub(super) fn end(&self) -> u64 {
+        self.0.back().map_or(0, NowaitRun::end)
+    }
+
+    /// What of them lies between these places, the second of which is the end of a frame.
+    fn within(&self, from: u64, until: u64) -> LeftUnsent {
+        let mut within = LeftUnsent::default();
+        for run in &self.0 {
+            let begun_before = |place: u64| place.saturating_sub(run.begin);
+            let arrived = (begun_before(from) / run.size).min(run.requests);
+            let queued = begun_before(until).div_ceil(run.size).min(run.requests);
+            within += LeftUnsent {
+                requests: queued.saturating_sub(arrived),
+                bytes: run.end().min(until).saturating_sub(run.begin.max(from)),
+            };
+        }
+        within
+    }
+}
+
+impl<R: Handler> Driver<R> {
+    /// What of this node's requests that nobody answers did not arrive, now that it has ended.
+    pub(super) fn left_unsent(&mut self, remains: Remains) -> LeftUnsent {
+        let Remains { batch, unanswered, taken_until, .. } = remains;
+        let taken = std::mem::take(&mut self.write.batch);
+        let written = taken_until.saturating_sub(taken.remaining() as u64);
+        let begun = taken.frame_len().filter(|_| taken.has_begun()).unwrap_or(0);
+        let mut left = LeftUnsent::of(taken);
+        left += LeftUnsent::of(batch);
+        if unanswered.end() > self.way.arrived {
+            let arrived = written.saturating_sub(self.lost_bytes() as u64);
+            left += unanswered.within(arrived.max(self.way.arrived), written + begun as u64);
+        }
+        left
+    }
+
+    /// Bytes that were written and did not arrive at the peer's host, as far as that is known.
+    fn lost_bytes(&mut self) -> usize {
+        let now = self.way.unacknowledged_bytes();
+        let on_the_way = match (self.before_the_end, now) {
+            (Some(before), Some(now)) => before.min(now),
+            // The system has forgotten it all.
+            (Some(before), None) if self.was_reset => before,
+            (_, now) => now.unwrap_or(0),
+        };
+        on_the_way + self.write.held_back_bytes()
     }
 }
 
@@ -112,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_nobody_answers_are_counted_and_one_that_has_begun_is() {
+    fn requests_that_nobody_answers_are_counted_where_they_are_whole() {
         let frames = [
             frame(Kind::Request, true, 20_000),
             frame(Kind::Request, false, 20_000),
@@ -129,10 +212,46 @@ mod tests {
         assert_eq!(LeftUnsent::of(batch()), nowait);
         let mut begun = batch();
         begun.advance(1);
-        assert_eq!(LeftUnsent::of(begun), LeftUnsent { requests: 3, bytes: nowait.bytes + length(0) - 1 });
+        assert_eq!(LeftUnsent::of(begun), nowait);
+        let mut begun = batch();
+        begun.advance(usize::try_from(length(0) + 1).unwrap());
+        assert_eq!(LeftUnsent::of(begun), LeftUnsent { requests: 1, bytes: length(3) });
         let mut sent = batch();
         sent.advance(usize::try_from(length(0) + length(1)).unwrap());
         assert_eq!(LeftUnsent::of(sent), LeftUnsent { requests: 1, bytes: length(3) });
         assert!(LeftUnsent::of(Batch::new()).is_empty());
+    }
+
+    #[test]
+    fn what_is_known_of_the_stream_tells_them_from_what_lies_between() {
+        let mut unanswered = NowaitRuns::default();
+        // What is answered lies before 100, between 430 and 1000, and behind 1070.
+        [(100, 100), (200, 100), (300, 100), (400, 30), (1000, 70)]
+            .iter()
+            .for_each(|(at, size)| unanswered.note(*at, *size));
+        let within = |from, until| {
+            let LeftUnsent { requests, bytes } = unanswered.within(from, until);
+            (requests, bytes)
+        };
+        assert_eq!((unanswered.0.len(), unanswered.end()), (3, 1070));
+        assert_eq!(within(0, 2000), (5, 400));
+        assert_eq!((within(0, 100), within(430, 1000), within(1070, 2000)), ((0, 0), (0, 0), (0, 0)));
+        assert_eq!((within(1069, 2000), within(1070, 1070)), ((1, 1), (0, 0)));
+        // One of which a part has arrived, and one that has begun to be written and is behind it.
+        assert_eq!((within(299, 2000), within(300, 2000), within(301, 2000)), ((4, 201), (3, 200), (3, 199)));
+        assert_eq!((within(250, 300), within(150, 400), within(50, 200)), ((1, 50), (3, 250), (1, 100)));
+    }
+
+    #[test]
+    fn no_more_is_known_than_has_a_bound() {
+        let mut unanswered = NowaitRuns::default();
+        let mut at = 0;
+        for size in (10..).take(10 * MOST_RUNS) {
+            unanswered.note(at, size);
+            at += size as u64;
+        }
+        assert_eq!((unanswered.0.len(), unanswered.end()), (MOST_RUNS, at));
+        assert_eq!(unanswered.within(0, at).requests, MOST_RUNS as u64);
+        assert_eq!(unanswered.within(at - 1, at), LeftUnsent { requests: 1, bytes: 1 });
     }
 }

@@ -30,11 +30,13 @@ pub(super) struct WaySide {
     heard: bool,
     /// When it is to be looked at next.
     due: Option<Instant>,
+    /// All before this place had arrived at a time, in bytes since the connection began.
+    pub(super) arrived: u64,
 }
 
 impl WaySide {
     pub(super) fn new(path: Option<Box<dyn Path>>) -> Self {
-        Self { path, heard: false, due: None }
+        Self { path, heard: false, due: None, arrived: 0 }
     }
 
     pub(super) const fn hears(&mut self) {
@@ -45,8 +47,8 @@ impl WaySide {
 impl WaySide {
     /// Bytes that left this process and have not arrived at the peer's host, as far as the system
     /// tells.
-    pub(super) fn unacknowledged_bytes(&mut self) -> usize {
-        self.look().map_or(0, |way| way.unacknowledged)
+    pub(super) fn unacknowledged_bytes(&mut self) -> Option<usize> {
+        self.look().map(|way| way.unacknowledged)
     }
 
     /// Bytes of the `written` ones that arrived at the peer's host, if the system tells.
@@ -79,7 +81,9 @@ impl<R: Handler> Driver<R> {
         if self.way.path.is_none() {
             return Ok(());
         }
-        if std::mem::take(&mut self.way.heard) || late {
+        // Of requests that nobody answers no sign of life tells that they have arrived.
+        let is_well = std::mem::take(&mut self.way.heard) && self.conn.outbox.unanswered_end() <= self.way.arrived;
+        if is_well || late {
             self.look_at_way_at(now + LOOK);
             return Ok(());
         }
@@ -90,6 +94,9 @@ impl<R: Handler> Driver<R> {
         };
         self.conn.signs.note_way(self.conn.outbox.bytes_written(), way.unacknowledged);
         if way.unacknowledged == 0 {
+            if self.write.unflushed == 0 {
+                self.way.arrived = self.conn.outbox.bytes_written();
+            }
             return Ok(());
         }
         let silence = way.silence.unwrap_or_default();

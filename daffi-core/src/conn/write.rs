@@ -1,6 +1,6 @@
 //! The half of a driver that writes what waits.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Buf;
 use daffi_transport::{Batch, LinkWriter};
@@ -15,10 +15,14 @@ use super::{
 };
 use crate::error::Disconnected;
 
+/// Bytes that links hold back which do not tell how much they hold: as much as TLS does.
+const HELD_BACK: usize = 64 * 1024;
+
 pub(super) struct WriteSide {
     pub(super) writer: Box<dyn LinkWriter>,
     pub(super) batch: Batch,
-    unflushed: bool,
+    /// Bytes that were written since the last flush that ended.
+    pub(super) unflushed: usize,
     company: Company,
     watch: PaceWatch,
     /// Something was written since the clock of activity was set.
@@ -66,11 +70,23 @@ impl WriteSide {
         Self {
             writer,
             batch: Batch::new(),
-            unflushed: false,
+            unflushed: 0,
             company: Company::default(),
             watch,
             wrote: false,
             stuck: false,
+        }
+    }
+
+    /// Bytes that were written and lie in the link, which cannot send them on, at the most.
+    pub(super) fn held_back_bytes(&mut self) -> usize {
+        if self.unflushed == 0 {
+            return 0;
+        }
+        // Nobody runs any more who could be woken.
+        match self.writer.poll_flush(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => 0,
+            Poll::Ready(Err(_)) | Poll::Pending => self.unflushed.min(self.writer.held_bytes().max(HELD_BACK)),
         }
     }
 }
@@ -82,7 +98,7 @@ impl<R: Handler> Driver<R> {
         if self.shutdown != Shutdown::No {
             return Ok(!side.batch.has_remaining());
         }
-        if !side.batch.has_remaining() && !side.unflushed && !self.conn.outbox.is_waiting() {
+        if !side.batch.has_remaining() && side.unflushed == 0 && !self.conn.outbox.is_waiting() {
             return Ok(true);
         }
         if queued_before && !side.batch.has_remaining() && side.company.is_awaited(self.conn.outbox.bytes()) {
@@ -98,7 +114,7 @@ impl<R: Handler> Driver<R> {
                     let written = written?;
                     let is_all = self.conn.outbox.on_written(written, &mut side.batch);
                     side.watch.moves(written);
-                    side.unflushed = true;
+                    side.unflushed += written;
                     side.wrote = true;
                     if std::mem::take(&mut side.stuck) {
                         // The kernel at the other end takes what fits; only its process makes room
@@ -112,12 +128,12 @@ impl<R: Handler> Driver<R> {
                 Poll::Pending => return self.stalls().map(|()| false),
             }
         }
-        if side.unflushed {
+        if side.unflushed > 0 {
             match side.writer.poll_flush(cx) {
                 Poll::Ready(flushed) => flushed?,
                 Poll::Pending => return self.stalls().map(|()| false),
             }
-            side.unflushed = false;
+            side.unflushed = 0;
         }
         side.watch.rest();
         self.timers.clear(Timer::Write);

@@ -243,12 +243,13 @@ pub enum Ended {
     /// Stopped, and `grace` was over before all was done: so many calls were cut off.
     CutOff(usize),
     /// Stopped, and its server had not taken all that nobody answers: so many requests were queued
-    /// and not sent, as `ClientStats` counts them. A client only. Where callbacks were cut off as
-    /// well, it is [`CutOff`](Self::CutOff).
+    /// and not sent, or had not arrived, as `ClientStats` counts them. A client only. Where
+    /// callbacks were cut off as well, it is [`CutOff`](Self::CutOff).
     Unsent {
-        /// Requests that were not sent, or not wholly.
+        /// Requests of `rpc_nowait`, `cast_nowait` and `stream_nowait` that were not sent, or had
+        /// not arrived at the server's host, wholly or in part.
         requests: u64,
-        /// Bytes of them that were left, and bytes that had not arrived at the server's host.
+        /// Bytes of them that were left, or had not arrived there, as far as the system tells.
         bytes: u64,
     },
     /// A newer connection took the name, and

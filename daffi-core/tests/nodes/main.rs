@@ -58,6 +58,7 @@ mod tower_services;
 mod traces;
 mod two_ways;
 mod unanswered;
+mod unsent;
 mod waiting;
 mod watching;
 mod windows;

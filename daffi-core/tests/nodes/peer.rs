@@ -6,10 +6,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use daffi_transport::{
-    Batch, Connector, Endpoint, Link, LinkConfig, Listener,
-    mem::{MemConnector, MemListener},
-};
+use daffi_transport::{Batch, Connector, Endpoint, Link, LinkConfig, Listener, mem::MemConnector};
 use daffi_wire::{
     CallId, Data, DataEnd, Extensions, FormatId, Frame, FrameWriter, Handshake, Header, Kind, Level, Limits, Ping,
     StreamFlags,
@@ -83,13 +80,19 @@ pub(crate) async fn send(peer: &mut Peer, frame: &Frame) {
 }
 
 /// A Service by hand that exposes `f`, of level 4: its end of the next connection.
-pub(crate) async fn accept(listener: &mut MemListener) -> Peer {
+pub(crate) async fn accept(listener: &mut dyn Listener) -> Peer {
+    accept_as(listener, "service/4").await
+}
+
+/// The same of a node of this type.
+pub(crate) async fn accept_as(listener: &mut dyn Listener, node_type: &str) -> Peer {
     let pending = poll_fn(|cx| listener.poll_accept(cx, &LinkConfig::default())).await.unwrap();
     let mut peer = Peer(pending.upgrade().await.unwrap());
     let hello = peer.receive().await.unwrap();
-    let list = br#"{"meta":{"type":"service/4","error":null},"members":[{"name":"svc","methods":["f"]}]}"#;
+    let list =
+        format!(r#"{{"meta":{{"type":"{node_type}","error":null}},"members":[{{"name":"svc","methods":["f"]}}]}}"#);
     let [from, to, says] = [hello.transmitter(), hello.receiver(), hello.method()];
-    let answer = Frame::new(hello.header(), from, to, says, list, &Limits::default()).unwrap();
+    let answer = Frame::new(hello.header(), from, to, says, list.as_bytes(), &Limits::default()).unwrap();
     peer.send_bytes(answer.as_bytes()).await;
     peer.0.reader.set_level(Level::FOUR);
     peer
