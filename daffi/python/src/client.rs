@@ -22,7 +22,7 @@ use crate::{
     failures::{initialization, not_started},
     feed::Feed,
     formats::Unread,
-    options::{CallSettings, NodeOptions, seconds},
+    options::{CallSettings, NodeOptions, number_of_seconds, seconds},
     payload,
     server::watch,
     serving::{Stop, callbacks, remember},
@@ -124,7 +124,7 @@ impl ClientNode {
 
     /// Waits for members.
     #[pyo3(signature = (names, timeout=None))]
-    fn wait_for_members(&self, py: Python<'_>, names: Vec<String>, timeout: Option<f64>) -> PyResult<()> {
+    fn wait_for_members(&self, py: Python<'_>, names: Vec<String>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let waiting = members_there(self.node()?, names, timeout)?;
         waiting::block(py, &self.engine, waiting)?.map_err(|failure| failure.raise(py)).map(drop)
     }
@@ -136,7 +136,7 @@ impl ClientNode {
         py: Python<'py>,
         desk: &Desk,
         names: Vec<String>,
-        timeout: Option<f64>,
+        timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         desk.begin(py, &self.engine, members_there(self.node()?, names, timeout)?)
     }
@@ -250,9 +250,11 @@ async fn await_loss(node: &Client<Unread>, after: Option<Duration>) {
 fn members_there(
     node: &Arc<Client<Unread>>,
     names: Vec<String>,
-    timeout: Option<f64>,
+    timeout: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<impl Future<Output = crate::calls::Ended<Outcome>> + Send + 'static> {
-    let within = timeout.map(|timeout| seconds("timeout", timeout.max(0.0))).transpose()?;
+    // An endless one is none, as in 3.0.1.
+    let given = timeout.map(number_of_seconds).transpose()?.filter(|given| *given != f64::INFINITY);
+    let within = given.map(|given| seconds("timeout", given.max(0.0))).transpose()?;
     let node = Arc::clone(node);
     Ok(async move {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();

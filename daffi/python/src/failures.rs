@@ -95,6 +95,16 @@ fn exception<'py>(py: Python<'py>, error: &CallError, chunk: Option<u64>) -> PyR
     maker(py)?.call1((kind, error.to_string(), details))
 }
 
+/// The error for a timeout that never ends.
+pub(crate) fn endless(py: Python<'_>, text: String) -> PyErr {
+    made(py, "endless", text)
+}
+
+/// The error for text that cannot travel.
+pub(crate) fn unsendable(py: Python<'_>, text: String) -> PyErr {
+    made(py, "unsendable", text)
+}
+
 /// Why a node could not be started.
 pub(crate) fn not_started(py: Python<'_>, error: &InitializationError) -> PyErr {
     let mut text = error.to_string();
@@ -111,8 +121,12 @@ pub(crate) fn not_started(py: Python<'_>, error: &InitializationError) -> PyErr 
 
 /// The exception of a node that cannot start.
 pub(crate) fn initialization(py: Python<'_>, text: String) -> PyErr {
+    made(py, "initialization", text)
+}
+
+fn made(py: Python<'_>, kind: &str, text: String) -> PyErr {
     let made = Visit::here(py).and_then(|visit| {
-        let made = maker(py)?.call1(("initialization", text, PyDict::new(py)));
+        let made = maker(py)?.call1((kind, text, PyDict::new(py)));
         drop(visit);
         made
     });

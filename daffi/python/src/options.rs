@@ -6,7 +6,7 @@ use daffi_core::NodeConfig;
 use daffi_wire::FormatId;
 use pyo3::{exceptions::PyValueError, intern, prelude::*, types::PyFloat};
 
-use crate::{formats::format_of, serving::begin_limit};
+use crate::{failures, formats::format_of, serving::begin_limit};
 
 /// The settings of a node, as attributes of an object of Python.
 #[derive(FromPyObject)]
@@ -92,6 +92,7 @@ impl CallSettings {
         wait: bool,
         by_router: bool,
     ) -> PyResult<Self> {
+        let py = serde.py();
         let (serde, format) = known_format(serde)?;
         let timeout = timeout.map(number_of_seconds).transpose()?.filter(|timeout| *timeout > 0.0);
         let receivers = receivers.map(names).transpose()?.flatten();
@@ -99,7 +100,7 @@ impl CallSettings {
         Ok(Self {
             serde,
             format,
-            timeout: timeout.map(|timeout| seconds("timeout", timeout)).transpose()?,
+            timeout: timeout.map(|given| timeout_of(py, given)).transpose()?,
             receivers,
             seconds: timeout,
             headers: headers.map(pairs).transpose()?.unwrap_or_default(),
@@ -141,14 +142,22 @@ fn known_format(serde: &Bound<'_, PyAny>) -> PyResult<(u8, FormatId)> {
     let known = serde.extract::<u8>().ok().and_then(|number| Some((number, format_of(number)?)));
     known.ok_or_else(|| {
         PyValueError::new_err(format!(
-            "Unknown serde format: serde is {serde:?}, and must be SerdeFormat.OPAQUE, JSON, PICKLE or MSGPACK"
+            "Unknown serde format: {serde:?} (serde must be SerdeFormat.OPAQUE, JSON, PICKLE or MSGPACK)"
         ))
     })
 }
 
-/// A number of seconds: what `float` takes.
-fn number_of_seconds(timeout: &Bound<'_, PyAny>) -> PyResult<f64> {
-    timeout.extract().or_else(|_| timeout.py().get_type::<PyFloat>().call1((timeout,))?.extract())
+/// A number of seconds: what `float` takes. No number is none of them, and would mean no timeout.
+pub(crate) fn number_of_seconds(timeout: &Bound<'_, PyAny>) -> PyResult<f64> {
+    let given: f64 = timeout.extract().or_else(|_| timeout.py().get_type::<PyFloat>().call1((timeout,))?.extract())?;
+    if given.is_nan() { Err(no_timeout(timeout.py(), given)) } else { Ok(given) }
+}
+
+/// The error for a timeout that cannot be one: a `ValueError`, and of an endless one an
+/// `OverflowError`, too.
+fn no_timeout(py: Python<'_>, given: f64) -> PyErr {
+    let text = format!("timeout is {given}: a number of seconds is expected, at most 1e18; leave it out for none");
+    if given == f64::INFINITY { failures::endless(py, text) } else { PyValueError::new_err(text) }
 }
 
 /// One name or several. An empty one is none.
@@ -166,6 +175,11 @@ fn pairs(headers: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {
         None => headers.clone(),
     };
     items.try_iter()?.map(|pair| pair?.extract()).collect()
+}
+
+/// A timeout as a duration.
+fn timeout_of(py: Python<'_>, given: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(given).map_err(|_| no_timeout(py, given))
 }
 
 /// Seconds of Python as a duration.

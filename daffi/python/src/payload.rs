@@ -17,6 +17,7 @@ use pyo3::{
 
 use crate::{
     ending::{self, Visit},
+    failures,
     formats::{Received, Written, format_of},
     values::{from_python, to_python},
 };
@@ -53,7 +54,9 @@ functions! {
 
 fn require_format(number: u8) -> PyResult<FormatId> {
     format_of(number).ok_or_else(|| {
-        PyValueError::new_err(format!("serde is {number}: it must be SerdeFormat.OPAQUE, JSON, PICKLE or MSGPACK"))
+        PyValueError::new_err(format!(
+            "Unknown serde format: {number} (serde must be SerdeFormat.OPAQUE, JSON, PICKLE or MSGPACK)"
+        ))
     })
 }
 
@@ -127,8 +130,8 @@ pub(crate) fn write_arguments(
                 (0, 1) => kwargs.values().get_item(0)?,
                 (positional, keywords) => {
                     return Err(PyTypeError::new_err(format!(
-                        "OPAQUE accepts exactly one argument, and {positional} positional and {keywords} keyword ones were given: use \
-                         JSON, PICKLE or MSGPACK for more"
+                        "SerdeFormat.OPAQUE accepts exactly one argument (got {positional} positional, {keywords} keyword): use JSON, \
+                         PICKLE or MSGPACK for more"
                     )));
                 }
             };
@@ -188,7 +191,9 @@ fn opaque(value: &Bound<'_, PyAny>) -> PyResult<Written> {
         return Ok(Written { bytes: value.call_method0("tobytes")?.extract::<Vec<u8>>()?.into(), text: false });
     }
     let text = value.str()?;
-    Ok(Written { bytes: Bytes::copy_from_slice(text.to_cow()?.as_bytes()), text: true })
+    let written =
+        text.to_cow().map_err(|error| failures::unsendable(value.py(), error.value(value.py()).to_string()))?;
+    Ok(Written { bytes: Bytes::copy_from_slice(written.as_bytes()), text: true })
 }
 
 /// Reads arguments: a tuple and a dict.

@@ -89,6 +89,13 @@ class Program:
         self.process.send_signal(number)
         return self.finish()
 
+    def errors(self):
+        """What it wrote to stderr, once it has ended."""
+        self.process.wait(LONGEST)
+        for reader in self._readers:
+            reader.join(LONGEST)
+        return "\n".join(self._errors)
+
     def kill(self):
         self.process.kill()
         self.process.wait(LONGEST)

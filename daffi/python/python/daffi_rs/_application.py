@@ -12,7 +12,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, ClassVar, TypeVar, Union
 
-from . import _keeping, _log
+from . import _exit, _keeping, _log
 from ._compat import is_compat
 from ._options import Tls, check_max_values, tcp
 from ._plain import TRUSTED
@@ -108,7 +108,10 @@ class Application(EventsMixin):
         token: str | None = None,
     ) -> None:
         if unix_sock_path and host:
-            raise InitializationError("Provide either 'unix_sock_path' argument or combination of 'host' and 'port', not both")
+            raise InitializationError(
+                "Provide either 'unix_sock_path' argument or combination of 'host' and 'port', not both: they are there "
+                "to connect via unix socket or via tcp respectively"
+            )
         if addresses is not None and (host or port is not None or unix_sock_path):
             raise InitializationError("addresses are given beside host, port or unix_sock_path: give one or the other")
         if isinstance(addresses, str) or addresses is not None and not addresses:
@@ -148,6 +151,7 @@ class Application(EventsMixin):
         self._forgotten: Any = None
         self._events = self._new_events()
         self._runner: Runner | None = None
+        _exit.stop_at_exit(self)
 
     def _new_events(self) -> Any:
         """Where handlers of members that come and go are called."""
@@ -167,6 +171,11 @@ class Application(EventsMixin):
         """A number while it is connected, or listens."""
         node = self._node
         return id(node) if node is not None and self._is_here() and not self._is_lost() else None
+
+    @property
+    def _conn_type(self) -> str | None:
+        """What it is connected to, if it is a client: `"service"` or `"router"`."""
+        return None
 
     @property
     def _disconnected(self) -> bool:
@@ -251,7 +260,7 @@ class Application(EventsMixin):
 
     def _begun(self, node: Any) -> None:
         try:
-            _log.begin()
+            _log.begin(self._told)
             self._events.begin()
         except BaseException:
             node.stop_soon()
@@ -321,10 +330,23 @@ class Application(EventsMixin):
                 runner.close()
             events.close()
             self._events = events.renewed()
+            if not own:
+                _log.leave(self._told)
             self._ended()
 
     def _stop_by_signal(self) -> None:
         self.stop()
+
+    def _stop_at_exit(self) -> None:
+        """The program ends. A `stop` of its own is called, unless the node is stopped; the engine ends all others."""
+        own = "stop" in self.__dict__ or getattr(type(self), "stop", None) is not _STOP
+        stopped = self._node is None and self._stop_event.is_set()
+        if own and not stopped and (self._node is None or self._is_here()):
+            self.stop()
+
+    def _serves_by_threads(self) -> bool:
+        """Whether it has callbacks that are run on threads of its own."""
+        return self._runner is not None and bool(self._runner.executors)
 
     def _abandon(self, why: str) -> None:
         """Has the node end by itself, and says why."""
@@ -369,8 +391,8 @@ class Application(EventsMixin):
         self._connection_error = error
         if isinstance(error, Disconnected):
             raise error
-        # As in 3.0.1, where the end of a node whose name another took is none of its `join`.
-        log.warning("%s", error)
+        # As in 3.0.1, where the end of a node whose name another took is none of its `join`. The engine warned of it.
+        log.info("%s", error)
 
     def _wait(self) -> Exception | None:
         """Waits until it is stopped, or ended by itself, which it says."""
@@ -393,6 +415,9 @@ class Application(EventsMixin):
         # A child that was forked in the block leaves what it inherited to its parent.
         if self._node is None or self._is_here():
             self.stop()
+
+
+_STOP = Application.stop
 
 
 def _stop_all() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from . import exceptions
+from . import _refusals, exceptions
 
-_KINDS: dict[str, type[exceptions.BaseException]] = {
+_KINDS: dict[str, type[Exception]] = {
     "no_receiver": exceptions.ReceiverNotFound,
     "receiver_gone": exceptions.ReceiverGone,
     "overloaded": exceptions.Overloaded,
@@ -19,6 +19,8 @@ _KINDS: dict[str, type[exceptions.BaseException]] = {
     "stopped": exceptions.ConnectionLost,
     "evicted": exceptions.NodeEvicted,
     "initialization": exceptions.InitializationError,
+    "endless": _refusals.EndlessTimeout,
+    "unsendable": _refusals.Unsendable,
     "failed": exceptions.TransmissionFailure,
 }
 
@@ -65,7 +67,7 @@ def _remake(module: str, name: str, message: str) -> exceptions.RemoteCallError:
 
 def exception(kind: str, text: str, details: dict[str, Any]) -> Exception:
     """The exception of a failure of this kind."""
-    error: exceptions.BaseException
+    error: Exception
     if kind == "remote":
         remote = _remote_class(details["module"], details["class"])(text)
         remote.receiver, remote.method = details["receiver"], details["method"]
@@ -78,7 +80,7 @@ def exception(kind: str, text: str, details: dict[str, Any]) -> Exception:
             call="call", timeout=after, elapsed=details["after"], receivers=asked, method=details["method"]
         )
     else:
-        error = _KINDS[kind](f"No receivers found (ReceiverNotFound): {text}" if kind == "no_receiver" else text)
+        error = _KINDS[kind](f"{_refusals.UNTOLD}: {text}" if kind == "no_receiver" else text)
     if "chunk" in details:
         error.chunk = details["chunk"]  # type: ignore[attr-defined]
     return error

@@ -7,7 +7,10 @@ import logging
 import os
 import sys
 import threading
+import time
+from typing import Any
 
+from ._compat import is_compat
 from ._daffi_rs import Desk, log_to
 
 log = logging.getLogger("daffi_rs.engine")
@@ -16,15 +19,21 @@ _desk: Desk | None = None
 _process = 0
 _thread: threading.Thread | None = None
 _lock = threading.RLock()
+#: Of each node that runs, and whose lines are told.
+_users: set[Any] = set()
+
+#: So long, in seconds, a line that is on its way is waited for as the last node ends.
+_LAST_LINES = 0.5
+#: What 3.0.1 never says, as lines begin.
+_UNHEARD = ("a nowait call failed", "no connection yet; trying on")
 
 
-def begin() -> None:
-    """Has the engine log to `logging`, from the level on that is in effect now. Once in a process, and after a fork."""
+def begin(user: Any) -> None:
+    """Has the engine log to `logging`, while there are users, from the level on that is in effect now."""
     global _desk, _process, _thread
-    if _process == os.getpid():
-        return
     with _lock:
         if _process == os.getpid():
+            _users.add(user)
             return
         # The desk of a parent is one that a thread of the parent waits at.
         desk = Desk()
@@ -43,6 +52,7 @@ def begin() -> None:
             desk.close()
             raise
         _process = os.getpid()
+        _users.add(user)
         if takes:
             _desk, _thread = desk, thread
         else:
@@ -54,6 +64,26 @@ def after_fork() -> None:
     """In a child no other thread holds the lock, whatever one of the parent's did."""
     global _lock
     _lock = threading.RLock()
+    _users.clear()
+
+
+def leave(user: Any) -> None:
+    """A node has ended in order. With the last one the log ends, and its thread."""
+    global _desk, _process, _thread
+    with _lock:
+        if user not in _users:
+            return
+        _users.discard(user)
+        if _users or _desk is None or _process != os.getpid() or _thread is threading.current_thread():
+            return
+        desk, thread = _desk, _thread
+        _desk, _thread, _process = None, None, 0
+    until = time.monotonic() + _LAST_LINES
+    while not desk.is_idle() and time.monotonic() < until:
+        time.sleep(0.001)
+    desk.close()
+    if thread is not None:
+        thread.join(_LAST_LINES)
 
 
 def end() -> None:
@@ -68,6 +98,8 @@ def end() -> None:
 def _work(desk: Desk) -> None:
     while (work := desk.take()) is not None:
         _, level, text = work
+        if is_compat() and text.startswith(_UNHEARD) and not log.hasHandlers():
+            continue
         # Handlers are the user's: one that fails takes no later line along.
         try:
             log.log(level, "%s", text)

@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from .exceptions import InitializationError
+from .utils.misc import an
 
 if TYPE_CHECKING:
     from .app import Application
@@ -44,6 +45,10 @@ class Options:
 
 class InvalidValue(InitializationError, ValueError):
     """A setting has a value that it cannot have."""
+
+
+class NoNumber(InvalidValue, TypeError):
+    """A setting is no number that could be one."""
 
 
 #: The engine counts no further.
@@ -98,8 +103,15 @@ def check_max_values(value: Any) -> int | None:
 
 def check_workers(workers: Any) -> None:
     """Refuses a node that could run no callback."""
+    try:
+        operator.index(workers)
+    except TypeError:
+        raise NoNumber(f"workers={workers!r}: it must be a whole number, and it is {an(type(workers).__name__)}") from None
     if workers < 1:
-        raise InvalidValue(f"workers must be >= 1 (got {workers!r}): with none no callback could ever run")
+        raise InvalidValue(
+            f"workers must be >= 1 (got {workers!r}): with none no callback could ever run. Use workers=1 for inline "
+            "callbacks, which run one after the other"
+        )
 
 
 def _check_tls(node: Application, endpoints: list[str]) -> None:

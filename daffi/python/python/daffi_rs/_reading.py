@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ._making import FIRST_KEY_BYTES, MAKERS, MAX_DIGITS, NAMES, SET_ITEM_BYTES, encode, keyed, reconstruct, refuse
+from .utils.misc import an
 
 # Python's own reader in Python: the one in C gives no say in what is put where.
 _Unpickler: Any = pickle._Unpickler
@@ -158,7 +159,7 @@ class Reader(_Unpickler):  # type: ignore[misc]
         if count > _MOST_ALIKE:
             raise refuse(
                 f"has a dict or set with more than {_MOST_ALIKE} keys of one hash, which Python tells apart slowly; one of "
-                f"them is a {type(key).__name__}: send such keys as text, or in a list"
+                f"them is {an(type(key).__name__)}: send such keys as text, or in a list"
             )
 
     def _weigh(self, key: Any) -> None:

@@ -12,7 +12,8 @@ from ._daffi_rs import Feed, ResultsOut
 from ._feeding import feed_from
 from ._incoming import converter
 from ._serialization import SerdeFormat
-from .exceptions import CallTimeout, RemoteCallError, TransmissionFailure
+from ._refusals import UNTOLD, receiver as _one, receivers as _several, tell_available, tell_peers
+from .exceptions import CallTimeout, ReceiverNotFound, RemoteCallError, TransmissionFailure
 
 if TYPE_CHECKING:
     from .app import Client
@@ -66,7 +67,11 @@ class _Bound:
         return str(self._proxy._named(self._name))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._proxy._call(self._name, args, kwargs)
+        try:
+            return self._proxy._call(self._name, args, kwargs)
+        except ReceiverNotFound as error:
+            self._proxy._tell_peers(error, self._name)
+            raise
 
 
 class _Proxy:
@@ -114,6 +119,18 @@ class _Proxy:
     def _call(self, name: str, args: Any, kwargs: Any) -> Any:
         raise NotImplementedError
 
+    def _members(self) -> dict[str, list[str]]:
+        node = self._conn.client._node
+        return {} if node is None else dict(node.members())
+
+    def _tell_peers(self, error: ReceiverNotFound, name: str) -> None:
+        """Has an error of this call say who is there. One that says it already is of another call."""
+        if error.message.startswith(UNTOLD):
+            tell_peers(error, self._unable(name), self._members())
+
+    def _unable(self, name: str) -> str:
+        return f"Unable to proceed with {self._style}(fn: {name!r})"
+
     def _timed_out(self, error: CallTimeout, name: str, began: float) -> CallTimeout:
         """The error for a call that this proxy made."""
         return CallTimeout(
@@ -155,6 +172,9 @@ class _Streamed(_ToOne):
     def _named(self, name: str) -> str:
         return f"{type(self).__name__}(fn: {name!r}, receiver: {self.receiver!r})"
 
+    def _unable(self, name: str) -> str:
+        return f"Unable to stream to {type(self).__name__}(fn: {name!r})"
+
     def _timed_out(self, error: CallTimeout, name: str, began: float) -> CallTimeout:
         timed_out = super()._timed_out(error, name, began)
         return CallTimeout(
@@ -164,6 +184,18 @@ class _Streamed(_ToOne):
             receivers=self._receiver or None,
             method=name,
         )
+
+
+class _Cast(_Proxy):
+    """Calls that go to several."""
+
+    __slots__ = ()
+    #: As errors name it.
+    _told = "call_all"
+
+    def _tell_peers(self, error: ReceiverNotFound, name: str) -> None:
+        if error.message.startswith(UNTOLD):
+            tell_available(error, f"No receivers found for {self._told}(fn={name!r})", self._members())
 
 
 class RpcProxy(_Rpc):
@@ -224,7 +256,7 @@ class RpcNowaitProxy(RpcProxy):
         client._connected().call(_calls.RPC_NOWAIT, name, args, kwargs, self._settings, client._policy)
 
 
-class BroadcastProxy(_Proxy):
+class BroadcastProxy(_Cast):
     """Calls of several members, each of which answers."""
 
     __slots__ = ()
@@ -243,7 +275,7 @@ class BroadcastNowaitProxy(BroadcastProxy):
     """Calls of several members, none of which answers."""
 
     __slots__ = ()
-    _style = "cast_nowait"
+    _style, _told = "cast_nowait", "cast_all"
     return_result = False
 
     def _call(self, name: str, args: Any, kwargs: Any) -> None:
@@ -276,16 +308,6 @@ class StreamNowaitProxy(StreamProxy):
     __slots__ = ()
     _style = "stream_nowait"
     _number = _calls.STREAM_NOWAIT
-
-
-def _one(receiver: Any) -> Any:
-    """The receiver of a call that goes to one. Several are refused, since all but one would be forgotten."""
-    if receiver is None or isinstance(receiver, str):
-        return receiver
-    names = list(receiver)
-    if len(names) > 1:
-        raise TypeError(f"receiver is {receiver!r}: this call goes to one, and cast() and cast_nowait() to several")
-    return names
 
 
 class CallStyles:
@@ -351,11 +373,11 @@ class CallStyles:
 
         In the place of a member's result stands its exception when it failed.
         """
-        return self._cast(self, Settings(serde, timeout, receiver, headers))
+        return self._cast(self, Settings(serde, timeout, _several(receiver), headers))
 
     def cast_nowait(self, receiver: Receivers = None, serde: int = SerdeFormat.PICKLE) -> Any:
         """Calls every member that exposes the callback, or those named, none of which answers."""
-        return self._cast_nowait(self, Settings(serde, None, receiver))
+        return self._cast_nowait(self, Settings(serde, None, _several(receiver)))
 
     def stream(
         self,

@@ -10,6 +10,7 @@ from typing import Any
 from . import _daffi_rs, _keeping
 from ._application import Application, EventsMixin, ServerMode
 from ._options import Options, check_workers
+from ._refusals import check_members, not_listening
 from ._rpc_proxy import _MAX_PROBES, ClientConnection
 from .exceptions import ConnectionLost, InitializationError, NodeEvicted
 from .registry._executor_registry import EXECUTOR_REGISTRY
@@ -31,7 +32,10 @@ class ServerMixin(Application):
             if self._node is not None:
                 raise RuntimeError(f"{type(self).__name__} is already started")
             _keeping.make_way(self)
-            node = self._start()
+            try:
+                node = self._start()
+            except InitializationError as error:
+                raise not_listening(error) from None
             self._begun(node)
         self._note_port(node.endpoints()[0])
 
@@ -123,10 +127,10 @@ class Client(Application):
 
     def connect(self) -> ClientConnection:
         """Connects, and gives what calls are made through."""
-        self._connect()
+        self._do_connect()
         return ClientConnection(self)
 
-    def _connect(self) -> None:
+    def _do_connect(self) -> None:
         with self._life:
             if self._node is not None:
                 raise RuntimeError("Client is already connected")
@@ -149,10 +153,12 @@ class Client(Application):
         try:
             yield
         except InitializationError as error:
-            where = " or ".join(options.endpoints)
-            raise InitializationError(
-                f"Failed to connect to the server. connection info: {self.info} ({where}: {error})"
-            ) from None
+            where, why = " or ".join(options.endpoints), error.message
+            if not self._addresses:
+                why = why.removeprefix(f"cannot connect to {where}: ")
+            elif where not in why:
+                why = f"{where}: {why}"
+            raise InitializationError(f"Failed to connect to the server. connection info: {self.info} ({why})") from None
 
     def _is_lost(self) -> bool:
         node = self._node
@@ -165,6 +171,7 @@ class Client(Application):
         return node
 
     def _wait_for_members(self, members: tuple[str, ...], timeout: float | None) -> None:
+        check_members(members, timeout)
         try:
             self._connected().wait_for_members(list(members), timeout)
         except TimeoutError:

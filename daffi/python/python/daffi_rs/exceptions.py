@@ -72,7 +72,7 @@ class CallTimeout(BaseException, TimeoutError):
         self.receivers = receivers
         self.method = method
         lines = [f"RPC call timed out after {timeout}s.\n"]
-        facts = {"Call": call, "Callback": method, "Receivers": receivers or "any", "Elapsed": f"{elapsed:.1f}s"}
+        facts = {"Call": call, "Callback": method, "Receivers": receivers or "any (broadcast)", "Elapsed": f"{elapsed:.1f}s"}
         lines += [f"  {name + ':':<10} {fact}" for name, fact in facts.items() if fact is not None]
         super().__init__("\n".join(lines))
 

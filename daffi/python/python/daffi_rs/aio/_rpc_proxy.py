@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from .. import _calls
 from .._calls import Settings
 from .._daffi_rs import Feed, ResultsOut
-from .._rpc_proxy import CallStyles, _Proxy, _Rpc, _Streamed
-from ..exceptions import CallTimeout
+from .._rpc_proxy import CallStyles, _Cast, _Rpc, _Streamed
+from ..exceptions import CallTimeout, ReceiverNotFound
 from ._feeding import feed_all, feed_beside
 from ._port import AsyncResults, of_one, port_of_loop
 
@@ -111,6 +111,9 @@ class AsyncRpcProxy(_Rpc):
             return (yield from self._made(name, args, kwargs, results))
         except CallTimeout as error:
             raise self._timed_out(error, name, began) from None
+        except ReceiverNotFound as error:
+            self._tell_peers(error, name)
+            raise
 
     def _made(self, name: str, args: Any, kwargs: Any, results: bool | None) -> Steps:
         client, port = self._conn.client, port_of_loop()
@@ -148,12 +151,17 @@ class Begun(Coroutine[Any, Any, None]):
 
     __slots__ = ("_error", "_steps")
 
-    def __init__(self, begin: Callable[[Any], Any]) -> None:
+    def __init__(self, proxy: Any, name: str, begin: Callable[[Any], Any]) -> None:
         self._error: Exception | None = None
         try:
             port = port_of_loop()
-            self._steps: Steps = port.steps(begin(port))
+            begun = begin(port)
+            steps = port.steps(begun)
+            # Most calls are on their way by now, and nothing comes of them any more.
+            self._steps: Steps = _telling(proxy, name, steps) if type(begun) is int else steps
         except Exception as error:
+            if isinstance(error, ReceiverNotFound):
+                proxy._tell_peers(error, name)
             self._error, self._steps = error, self._fail(error)
 
     def _fail(self, error: Exception) -> Steps:
@@ -181,6 +189,15 @@ class Begun(Coroutine[Any, Any, None]):
         self._steps.close()
 
 
+def _telling(proxy: Any, name: str, steps: Steps) -> Steps:
+    """The steps of a call, whose error says who is there."""
+    try:
+        return (yield from steps)
+    except ReceiverNotFound as error:
+        proxy._tell_peers(error, name)
+        raise
+
+
 class AsyncRpcNowaitProxy(AsyncRpcProxy):
     """Calls of one member, which does not answer."""
 
@@ -189,7 +206,7 @@ class AsyncRpcNowaitProxy(AsyncRpcProxy):
     return_result = False
 
     def _call(self, name: str, args: Any, kwargs: Any) -> Begun:
-        return Begun(lambda port: _simple(self, port, _calls.RPC_NOWAIT, name, args, kwargs))
+        return Begun(self, name, lambda port: _simple(self, port, _calls.RPC_NOWAIT, name, args, kwargs))
 
 
 def _simple(proxy: Any, port: Any, style: int, name: str, args: Any, kwargs: Any) -> Any:
@@ -197,7 +214,7 @@ def _simple(proxy: Any, port: Any, style: int, name: str, args: Any, kwargs: Any
     return client._connected().call_later(port.desk, style, name, args, kwargs, proxy._settings, client._policy)
 
 
-class AsyncBroadcastProxy(_Proxy):
+class AsyncBroadcastProxy(_Cast):
     """Calls of several members, each of which answers."""
 
     __slots__ = ()
@@ -209,18 +226,22 @@ class AsyncBroadcastProxy(_Proxy):
 
     async def _cast(self, name: str, args: Any, kwargs: Any) -> Any:
         port = port_of_loop()
-        return await port.wait(_simple(self, port, _calls.CAST, name, args, kwargs))
+        try:
+            return await port.wait(_simple(self, port, _calls.CAST, name, args, kwargs))
+        except ReceiverNotFound as error:
+            self._tell_peers(error, name)
+            raise
 
 
 class AsyncBroadcastNowaitProxy(AsyncBroadcastProxy):
     """Calls of several members, none of which answers."""
 
     __slots__ = ()
-    _style = "cast_nowait"
+    _style, _told = "cast_nowait", "cast_all"
     return_result = False
 
     def _call(self, name: str, args: Any, kwargs: Any) -> Begun:
-        return Begun(lambda port: _simple(self, port, _calls.CAST_NOWAIT, name, args, kwargs))
+        return Begun(self, name, lambda port: _simple(self, port, _calls.CAST_NOWAIT, name, args, kwargs))
 
 
 class AsyncStreamProxy(_Streamed):
@@ -242,6 +263,9 @@ class AsyncStreamProxy(_Streamed):
             timed_out = self._timed_out(error, name, began)
             timed_out.__dict__.update(chunk=error.__dict__.get("chunk"))
             raise timed_out from None
+        except ReceiverNotFound as error:
+            self._tell_peers(error, name)
+            raise
 
 
 class AsyncStreamNowaitProxy(AsyncStreamProxy):

@@ -9,10 +9,12 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
-from .. import _daffi_rs, _keeping, app
+from .. import _daffi_rs, _keeping, _log, app
 from .._options import Options, check_workers
+from .._refusals import check_members, not_listening
 from .._signals import stopping
 from ..app import ServerMode
+from ..exceptions import InitializationError
 from ..registry._executor_registry import EXECUTOR_REGISTRY
 from ._rpc_proxy import AsyncClientConnection
 from ._runner import LoopEvents, LoopRunner
@@ -67,6 +69,13 @@ class AsyncApplication:
 
     def _new_events(self) -> Any:
         return LoopEvents()
+
+    def _stop_at_exit(self) -> None:
+        # Its loop is over by then, and 3.0.1 does nothing either.
+        pass
+
+    def _serves_by_threads(self) -> bool:
+        return False
 
     def _new_runner(self: Any) -> Any:
         return LoopRunner(self, self.workers, self._policy)
@@ -132,6 +141,8 @@ class AsyncApplication:
             events, self._events = self._events, self._events.renewed()
             events.close()
         finally:
+            if self._ending is not None:
+                _log.leave(self._told)
             self._ending = None
             self._ended()
 
@@ -208,12 +219,17 @@ class AsyncServerMixin(AsyncApplication):
                     node = await port.wait(
                         _daffi_rs.serve_later(port.desk, options, names, runner.desk, self._listening())
                     )
-                except BaseException:
+                except BaseException as error:
                     runner.close()
+                    if isinstance(error, InitializationError):
+                        raise not_listening(error) from None
                     raise
                 EXECUTOR_REGISTRY.subscribers.append(self._told)
             else:
-                node = await port.wait(_daffi_rs.serve_router_later(port.desk, options, self._listening()))
+                try:
+                    node = await port.wait(_daffi_rs.serve_router_later(port.desk, options, self._listening()))
+                except InitializationError as error:
+                    raise not_listening(error) from None
             self._begun(node)
             self._note_port(node.endpoints()[0])
 
@@ -256,6 +272,7 @@ class AsyncClient(AsyncApplication, app.Client):  # type: ignore[misc]
             return AsyncClientConnection(self)
 
     async def _wait_for_members_there(self, members: tuple[str, ...], timeout: float | None) -> None:
+        check_members(members, timeout)
         port = port_of_loop()
         try:
             await port.wait(self._connected().wait_for_members_later(port.desk, list(members), timeout))

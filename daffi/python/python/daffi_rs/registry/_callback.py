@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -16,10 +17,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 log = logging.getLogger("daffi_rs")
 
 
+class NotExposable(InitializationError, AttributeError):
+    """What was given cannot be a callback: an `AttributeError`, as in 3.0.1, too."""
+
+
 def _named(function: Any) -> str:
     name = getattr(function, "__name__", None)
     if name is None:
-        raise InitializationError(
+        raise NotExposable(
             f"{function!r} cannot be a callback: a function, a method of an object, or a class is expected"
         )
     return str(name)
@@ -32,7 +37,7 @@ def _is_private(name: str, function: Any) -> bool:
 
 def _refuse_lambda(name: str, function: Any) -> None:
     if is_lambda_function(function):
-        raise InitializationError(f"Not supported. {name!r} is a lambda, which has no name of its own: write it as a function")
+        raise InitializationError(f"Not supported. {name!r} is a lambda, which has no name of its own: use a named function instead.")
 
 
 def _methods(instance: Any) -> list[tuple[str, Any]]:
@@ -74,7 +79,9 @@ class _Exposed:
         self.func = func_or_class
         self._names: list[str] = []
         if isinstance(func_or_class, _Exposed):
-            raise InitializationError(f"{_named(func_or_class)!r} is a callback already")
+            raise InitializationError(
+                f"Callback {_named(func_or_class)!r} is already registered. Please use another name or set a custom alias."
+            )
         if inspect.isclass(func_or_class):
             self._expose_methods(func_or_class())
             if not self._names:
@@ -82,7 +89,7 @@ class _Exposed:
         elif getattr(func_or_class, "__name__", None) is None and not isinstance(func_or_class, functools.partial):
             self._expose_methods(func_or_class)
             if not self._names:
-                raise InitializationError(f"{func_or_class!r} cannot be a callback: it has no public methods")
+                raise NotExposable(f"{func_or_class!r} cannot be a callback: it has no public methods")
         else:
             own = name or _named(func_or_class)
             if name is not None or not _is_private(own, func_or_class):
@@ -124,8 +131,27 @@ class _Exposed:
             raise AttributeError(name)
         return getattr(self.func, name)
 
+    def __reduce__(self) -> Any:
+        # As a function is, by its name, where that leads here.
+        name = getattr(self.func, "__qualname__", "")
+        if _by_name(getattr(self.func, "__module__", None), name) is self:
+            return name
+        return _blank, (type(self),), self.__dict__
+
     def __repr__(self) -> str:
         return f"<callback {', '.join(self._names) or self.func!r}>"
+
+
+def _by_name(module: str | None, name: str) -> Any:
+    found: Any = sys.modules.get(module or "")
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _blank(made: type[_Exposed]) -> Any:
+    """A callback object that is to be a copy of another: it exposes nothing anew."""
+    return object.__new__(made)
 
 
 if TYPE_CHECKING:

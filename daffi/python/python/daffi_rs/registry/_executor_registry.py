@@ -105,7 +105,7 @@ class ExecutorRegistry:
             existing = self.registry.get(name)
             if existing is not None:
                 raise InitializationError(
-                    f"Callback {existing} is already registered: give one of the two another name"
+                    f"Callback {existing} is already registered. Please use another name or set a custom alias."
                 )
             executor = self.registry[name] = Executor(func, name, cls)
         self.announce(executor)

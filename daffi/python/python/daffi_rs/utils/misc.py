@@ -18,6 +18,11 @@ def string_uuid() -> str:
     return hex(uuid())
 
 
+def an(word: str) -> str:
+    """The word with its article: `an int`."""
+    return f"{'an' if word[:1].lower() in ('a', 'e', 'i', 'o', 'u') else 'a'} {word}"
+
+
 def is_lambda_function(obj: Any) -> bool:
     """Whether this is a lambda."""
     return isinstance(obj, types.FunctionType) and obj.__name__ == "<lambda>"

@@ -1,0 +1,223 @@
+"""What becomes of nodes, and of their threads, as programs end."""
+
+import gc
+import signal
+import weakref
+
+import pytest
+
+import daffi_rs
+from conftest import program
+from daffi_rs import Client, Service
+
+COMPAT = {"DAFFI_RS_COMPAT": "1", "PYTHONWARNINGS": "ignore"}
+
+STOPPED = """
+    import atexit, sys
+    from daffi_rs import Client, Router, Service
+
+    class Own(Service):
+        def stop(self, *args, **kwargs):
+            print("stops", self.app_name, flush=True)
+            super().stop(*args, **kwargs)
+
+    atexit.register(print, "first hook", flush=True)
+    never = Own("never", "127.0.0.1", 0)
+    service = Own("running", "127.0.0.1", 0)
+    service.start()
+    done = Own("done", "127.0.0.1", 0)
+    done.start()
+    done.stop()
+    client = Client("client", "127.0.0.1", service.port)
+    client.connect()
+    client.stop = lambda *_: print("stops client", flush=True)
+    router = Router("router", "127.0.0.1", 0)
+    router.start()
+    atexit.register(print, "last hook", flush=True)
+    Own("forgotten", "127.0.0.1", 0)
+"""
+
+
+def test_a_stop_of_its_own_is_called_as_the_program_ends(start):
+    printed = program(start, STOPPED).finish()
+    assert printed == ["stops done", "last hook", "stops client", "stops running", "stops never", "first hook"]
+
+
+FORKED = """
+    import os, sys
+    from daffi_rs import Service
+
+    class Own(Service):
+        def stop(self, *args, **kwargs):
+            print("stops", flush=True)
+            super().stop(*args, **kwargs)
+
+    service = Own("running", "127.0.0.1", 0)
+    service.start()
+    if os.fork() == 0:
+        sys.exit(0)
+    os.wait()
+    print("parent", flush=True)
+"""
+
+
+def test_a_child_stops_nothing_that_it_inherited(start):
+    assert program(start, FORKED).finish() == ["parent", "stops"]
+
+
+def test_nodes_that_nobody_has_leave_their_places():
+    places = daffi_rs._exit._free
+    Service("service", "127.0.0.1", 0)
+    gc.collect()
+    known = len(places)
+    found = weakref.ref(Service("service", "127.0.0.1", 0))
+    for _ in range(100):
+        Client("client", "127.0.0.1", 1)
+    gc.collect()
+    assert found() is None and len(places) <= known + 1
+
+
+SERVES = """
+    import sys
+    from daffi_rs import Client, Router, Service, callback
+
+    @callback
+    def f():
+        return "served"
+
+    kind, port, workers = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    node = Service("worker", "127.0.0.1", 0, workers=workers) if kind == "service" else Client("worker", "127.0.0.1", port, workers=workers)
+    node.start() if kind == "service" else node.connect()
+    import atexit
+    atexit.register(print, "hook", flush=True)
+    print(node.port, flush=True)
+"""
+
+
+@pytest.mark.parametrize("kind", ["service", "client"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_workers_keep_a_program_alive_in_compat_mode(start, kind, number):
+    router = daffi_rs.Router("router", "127.0.0.1", 0)
+    router.start()
+    running = program(start, SERVES, kind, router.port, 4, env=COMPAT)
+    port = int(running.line())
+    client = Client("caller", "127.0.0.1", port)
+    conn = client.connect()
+    conn.wait_for_members("worker", timeout=30)
+    assert conn.rpc(timeout=30).f() == "served"
+    assert running.process.poll() is None
+    assert running.stop(number) == ["hook"]
+    assert running.errors() == ""
+    client.stop()
+    router.stop()
+
+
+def test_a_program_that_ends_while_others_rely_on_it_says_so(start):
+    router = daffi_rs.Router("router", "127.0.0.1", 0)
+    router.start()
+    for kind, workers, env, warns in [
+        ("service", 1, COMPAT, True),
+        ("client", 1, COMPAT, False),
+        ("service", 4, {}, True),
+        ("client", 1, {}, True),
+    ]:
+        running = program(start, SERVES, kind, router.port, workers, env=env)
+        running.finish()
+        assert ("the program ends, and with it what serves callbacks: worker; call join()" in running.errors()) == warns, (kind, workers)
+    router.stop()
+
+
+QUIET = """
+    import time
+    from daffi_rs import Client, Service, callback
+
+    @callback
+    def f():
+        raise ValueError("nobody hears")
+
+    service = Service("service", "127.0.0.1", 0)
+    service.start()
+    client = Client("client", "127.0.0.1", service.port)
+    conn = client.connect()
+    conn.rpc_nowait().f()
+    try:
+        conn.rpc(timeout=30).f()
+    except Exception as error:
+        print(error)
+    client.stop()
+    service.stop()
+"""
+
+
+def test_compat_mode_is_as_quiet_as_it_was(start):
+    quiet = program(start, QUIET, env=COMPAT)
+    assert quiet.finish() == ["nobody hears"] and quiet.errors() == ""
+    told = program(start, QUIET)
+    assert told.finish() == ["nobody hears"] and "a nowait call failed" in told.errors()
+
+
+LIVES = """
+    import asyncio, logging, threading
+    from daffi_rs import Client, Service, aio, callback
+
+    @callback
+    def f():
+        raise ValueError("told")
+
+    def names():
+        return sorted(thread.name for thread in threading.enumerate() if thread is not threading.main_thread())
+
+    told = []
+    handler = logging.Handler()
+    handler.emit = lambda record: told.append(record.getMessage())
+    logging.getLogger("daffi_rs.engine").addHandler(handler)
+    for _ in range(3):
+        service = Service("own", "127.0.0.1", 0)
+        service.start()
+        client = Client("caller", "127.0.0.1", service.port)
+        conn = client.connect()
+        conn.rpc_nowait().f()
+        try:
+            conn.rpc(timeout=30).f()
+        except Exception as error:
+            print(error)
+        client.stop()
+        print("daffi-log" in names())
+        service.stop()
+        print(names())
+
+    async def main():
+        async with aio.Service("own", "127.0.0.1", 0):
+            print("daffi-log" in names())
+        print(names())
+
+    asyncio.run(main())
+    print(sum(line.startswith("a nowait call failed") for line in told))
+"""
+
+
+def test_no_thread_is_left_after_the_last_node(start):
+    # The log of each life tells what happened in it.
+    assert program(start, LIVES).finish() == ["told", "True", "[]"] * 3 + ["True", "[]", "3"]
+
+
+EVICTED = """
+    from daffi_rs import Client, Router
+
+    router = Router("router", "127.0.0.1", 0)
+    router.start()
+    older = Client("same", "127.0.0.1", router.port)
+    older.connect()
+    newer = Client("same", "127.0.0.1", router.port)
+    newer.connect()
+    older.join()
+    print(older._connection_error)
+    newer.stop()
+    router.stop()
+"""
+
+
+def test_an_eviction_is_one_line(start):
+    evicted = program(start, EVICTED)
+    assert evicted.finish() == ["same was evicted: a newer connection took its name"]
+    assert [line for line in evicted.errors().splitlines() if "evicted" in line] == [evicted.errors()]
