@@ -175,7 +175,7 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Remote { receiver, method, error } => {
-                write!(f, "{} on {} failed: {error}", Shown::new(method), Shown::new(receiver))
+                write!(f, "{} on {} failed: {error}", Shown::name(method), Shown::name(receiver))
             }
             Self::Timeout { receiver, method, after, waited_for, last_failure } => {
                 f.write_str(&waited_for.sentence((receiver, method), *after, last_failure.as_deref()))
@@ -185,10 +185,10 @@ impl fmt::Display for CallError {
                 f,
                 "the list of receivers is empty, so {} was called nowhere: name at least one, or call without receivers to reach \
                  all that expose it",
-                Shown::new(method)
+                Shown::name(method)
             ),
             Self::ReceiverGone { receiver, method } => {
-                write!(f, "{} left before it answered {}", Shown::new(receiver), Shown::new(method))
+                write!(f, "{} left before it answered {}", Shown::name(receiver), Shown::name(method))
             }
             Self::Overloaded(text) => write!(f, "overloaded: {}", Shown::new(text)),
             Self::Stopping(text) => Shown::new(text).fmt(f),
@@ -213,20 +213,20 @@ impl fmt::Display for CallError {
                 "this node cannot connect as it is set up, and tries no more: {}; the call was not sent",
                 Shown::new(reason)
             ),
-            Self::Encode { method, source } => write!(f, "arguments of {method}: {source}"),
-            Self::Decode { method, source } => write!(f, "result of {method}: {source}"),
-            Self::TransmissionFailure { method, source } => write!(f, "call of {method} does not fit: {source}"),
-            Self::Cancelled { method } => write!(f, "{method} was given up, as was the call that it was made for"),
+            Self::Encode { method, source } => write!(f, "arguments of {}: {source}", Shown::name(method)),
+            Self::Decode { method, source } => write!(f, "result of {}: {source}", Shown::name(method)),
+            Self::TransmissionFailure { method, source } => write!(f, "call of {} does not fit: {source}", Shown::name(method)),
+            Self::Cancelled { method } => write!(f, "{} was given up, as was the call that it was made for", Shown::name(method)),
             Self::LevelUnsupported { reason, .. } => Shown::new(reason).fmt(f),
             Self::BodyTooLarge(text) => Shown::new(text).fmt(f),
-            Self::Item { method, number, source } => write!(f, "item {number} of {method}(): {source}"),
-            Self::Items { method, reason } => write!(f, "items of {method}: {reason}"),
+            Self::Item { method, number, source } => write!(f, "item {number} of {}(): {source}", Shown::name(method)),
+            Self::Items { method, reason } => write!(f, "items of {}: {reason}", Shown::name(method)),
             Self::ExtensionUnsupported(text) => Shown::new(text).fmt(f),
-            Self::Extensions { method, source } => write!(f, "extensions of the call of {method}: {source}"),
+            Self::Extensions { method, source } => write!(f, "extensions of the call of {}: {source}", Shown::name(method)),
             Self::FormatUnsupported { receiver, format } => write!(
                 f,
                 "{} is a daffi 3.0.1 node and cannot read {format}; use MSGPACK, PICKLE, JSON or OPAQUE",
-                Shown::new(receiver)
+                Shown::name(receiver)
             ),
             Self::Layer(error) => error.fmt(f),
         }
@@ -252,10 +252,10 @@ fn no_receiver(method: &str, receiver: Option<&str>) -> String {
     match receiver {
         _ if method.is_empty() => "no callback has an empty name: name the one to call".to_owned(),
         Some("") => {
-            format!("no member has an empty name: name the one that is to run {}, or none for any", Shown::new(method))
+            format!("no member has an empty name: name the one that is to run {}, or none for any", Shown::name(method))
         }
-        Some(receiver) => format!("{} is not a member that exposes {}", Shown::new(receiver), Shown::new(method)),
-        None => format!("no member exposes {}", Shown::new(method)),
+        Some(receiver) => format!("{} is not a member that exposes {}", Shown::name(receiver), Shown::name(method)),
+        None => format!("no member exposes {}", Shown::name(method)),
     }
 }
 
@@ -362,7 +362,7 @@ pub enum Disconnected {
     #[error("a newer connection took the name of this node: give every node a name of its own")]
     Evicted,
     /// The Service has the name of this node, which so takes all its callbacks for its own.
-    #[error("the service has the name of this node, {}, so that no call would find it: give this node another name", Shown::new(.0))]
+    #[error("the service has the name of this node, {}, so that no call would find it: give this node another name", Shown::name(.0))]
     SameName(String),
     /// A queue that could not be held back reached its limit.
     #[error("{what}: {size} bytes, the limit is {limit} bytes")]
@@ -399,10 +399,10 @@ pub enum ProtocolError {
     #[error("a {0} frame before the handshake")]
     BeforeHandshake(daffi_wire::Kind),
     /// A second handshake under another name.
-    #[error("a second handshake under another name: \"{}\"", Shown::new(.0))]
+    #[error("a second handshake under another name: \"{}\"", Shown::name(.0))]
     Renamed(String),
     /// The handshake does not list its own sender.
-    #[error("the handshake of \"{}\" does not list its sender as its member", Shown::new(.0))]
+    #[error("the handshake of \"{}\" does not list its sender as its member", Shown::name(.0))]
     NotAMember(String),
     /// More DATA of a call than was granted.
     #[error("DATA of a call that cost {received}, of which {limit} was granted")]

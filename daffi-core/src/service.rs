@@ -452,7 +452,7 @@ impl ServiceHandler {
         }
         tracing::debug!(
             conn = self.conn.id,
-            client = %Shown::new(name),
+            client = %Shown::name(name),
             peer = %self.conn.peer,
             identity = %self.conn.identity(),
             ?level,

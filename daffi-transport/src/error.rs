@@ -2,7 +2,10 @@ use std::{error::Error as StdError, fmt, io, sync::Arc};
 
 use daffi_wire::{DecodeError, Foreign, Shown};
 
-use crate::{Endpoint, EndpointError};
+use crate::{
+    Endpoint, EndpointError,
+    advice::{advice_to_listen, to_connect},
+};
 
 /// Why an established link ended. It is cheap to clone, because it goes to everybody who waits on
 /// the link.
@@ -111,7 +114,10 @@ impl fmt::Display for ConnectError {
         match self {
             Self::Endpoint(error) => error.fmt(f),
             Self::Settings { endpoint, source } => write!(f, "cannot connect to {endpoint}: {source}"),
-            Self::Failed { endpoint, phase, source } => write!(f, "{}: {source}", what_failed(*phase, endpoint)),
+            Self::Failed { endpoint, phase, source } => {
+                let advice = if *phase == Phase::Connect { to_connect(&**source) } else { "" };
+                write!(f, "{}: {source}{advice}", what_failed(*phase, endpoint))
+            }
         }
     }
 }
@@ -258,7 +264,9 @@ impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Endpoint(error) => error.fmt(f),
-            Self::Io { endpoint, source } => write!(f, "cannot listen on {endpoint}: {source}"),
+            Self::Io { endpoint, source } => {
+                write!(f, "cannot listen on {endpoint}: {source}{}", advice_to_listen(source))
+            }
             Self::Settings { endpoint, source } => write!(f, "cannot listen on {endpoint}: {source}"),
         }
     }

@@ -24,6 +24,7 @@
 //! # });
 //! ```
 
+mod advice;
 mod batch;
 pub mod blocking;
 mod endpoint;
@@ -38,6 +39,7 @@ mod read_buffer;
 mod stream;
 
 pub use crate::{
+    advice::{AllRefused, advice_to_listen},
     batch::{Batch, SHARE_FROM},
     endpoint::{Endpoint, EndpointError},
     error::{AcceptError, BindError, ConnectError, LinkError, Phase},

@@ -17,6 +17,7 @@ pub struct Shown<'a> {
     text: &'a str,
     most: usize,
     lines: bool,
+    is_name: bool,
 }
 
 impl<'a> Shown<'a> {
@@ -26,7 +27,21 @@ impl<'a> Shown<'a> {
     /// Shows the text on one line.
     #[must_use]
     pub const fn new(text: &'a str) -> Self {
-        Self { text, most: Self::MOST, lines: false }
+        Self { text, most: Self::MOST, lines: false, is_name: false }
+    }
+
+    /// Shows a name where no quotes are around it: no blank in it is lost, and none looks like the
+    /// end of a word or of a column. Those at its ends and those behind another are escaped, and
+    /// all that only look like blanks.
+    ///
+    /// ```
+    /// use daffi_wire::Shown;
+    /// assert_eq!(Shown::name("two words ").to_string(), r"two words\u{20}");
+    /// assert_eq!(Shown::name("a\u{a0}b").to_string(), r"a\u{a0}b");
+    /// ```
+    #[must_use]
+    pub const fn name(text: &'a str) -> Self {
+        Self { is_name: true, ..Self::new(text) }
     }
 
     /// What something says of itself, as it may stand in an error: for texts with a peer's input in
@@ -62,10 +77,19 @@ impl<'a> Shown<'a> {
     /// Whether it is shown as it is.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        self.text.len() <= self.most && !self.text.contains(|c| self.escapes(c))
+        self.text.len() <= self.most && !self.text.contains(|c| self.escapes(c)) && !self.misleads_by_blanks()
     }
 
-    /// Whether this character is escaped.
+    /// Whether it is a name of which a blank is escaped.
+    fn misleads_by_blanks(&self) -> bool {
+        self.is_name
+            && (self.text.starts_with(' ')
+                || self.text.ends_with(' ')
+                || self.text.contains("  ")
+                || self.text.contains(looks_blank))
+    }
+
+    /// Whether this character is escaped wherever it stands.
     #[must_use]
     pub fn escapes(&self, c: char) -> bool {
         match c {
@@ -84,11 +108,28 @@ fn misleads(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// Whether it is not the blank of the keyboard, and shows no more than that.
+fn looks_blank(c: char) -> bool {
+    c.is_whitespace() && c != ' '
+        // Of no width or no ink, and counted among the letters and signs.
+        || matches!(c, '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}')
+}
+
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = beginning(self.text, self.most);
-        for c in shown.chars() {
-            if self.escapes(c) { write!(f, "{}", c.escape_default())? } else { f.write_char(c)? }
+        let (mut before, mut letters) = (' ', shown.chars().peekable());
+        while let Some(c) = letters.next() {
+            // Where a name is cut off, more stands behind it.
+            let is_last = letters.peek().is_none() && shown.len() == self.text.len();
+            if self.escapes(c) {
+                write!(f, "{}", c.escape_default())?;
+            } else if self.is_name && (c == ' ' && (before == ' ' || is_last) || looks_blank(c)) {
+                write!(f, "{}", c.escape_unicode())?;
+            } else {
+                f.write_char(c)?;
+            }
+            before = c;
         }
         if shown.len() < self.text.len() { write!(f, "... ({} bytes)", self.text.len()) } else { Ok(()) }
     }
@@ -129,6 +170,29 @@ mod tests {
         );
         assert_eq!(Shown::new("a\nb\tc\r").with_lines().to_string(), "a\nb\tc\\r");
         assert!(Shown::new("plain").is_plain() && !Shown::new("a\n").is_plain());
+    }
+
+    #[test]
+    fn no_blank_of_a_name_is_lost() {
+        for (name, shown) in [
+            ("plain", "plain"),
+            ("one blank each", "one blank each"),
+            ("end ", r"end\u{20}"),
+            (" x", r"\u{20}x"),
+            ("a  b", r"a \u{20}b"),
+            ("a   b", r"a \u{20}\u{20}b"),
+            (" ", r"\u{20}"),
+            ("  ", r"\u{20}\u{20}"),
+            ("", ""),
+            ("a\u{a0}b\u{3000}c\u{3164}", r"a\u{a0}b\u{3000}c\u{3164}"),
+            ("a\u{200b}", r"a\u{200b}"),
+            ("a\n\u{1b}\t", r"a\n\u{1b}\t"),
+        ] {
+            assert_eq!(Shown::name(name).to_string(), shown);
+            assert_eq!(Shown::name(name).is_plain(), name == shown, "{name:?}");
+        }
+        assert_eq!(Shown::name("a bcd").at_most(2).to_string(), "a ... (5 bytes)");
+        assert_eq!(Shown::new("a  b ").to_string(), "a  b ", "of other texts blanks are what they are");
     }
 
     #[test]

@@ -261,7 +261,8 @@ pub mod transport {
     pub use daffi_transport::{
         AcceptError, Batch, BindError, BoxFuture, CertificateNames, ConnectError, Connector, Endpoint, EndpointError,
         HttpConnection, HttpOffer, HttpUpgrade, Link, LinkConfig, LinkError, LinkReader, LinkWriter, Listener,
-        POOL_BYTES, PeerInfo, Pending, Phase, REFUSAL_TIMEOUT, ReadBuffer, SHARE_FROM, blocking, mem, read_opening,
+        POOL_BYTES, PeerInfo, Pending, Phase, REFUSAL_TIMEOUT, ReadBuffer, SHARE_FROM, advice_to_listen, blocking, mem,
+        read_opening,
     };
     pub use daffi_wire::Foreign;
 }

@@ -78,7 +78,7 @@ impl WrittenExtensions {
         if !level.at_least(Level::FOUR) {
             if self.said.as_ref().is_some_and(|said| said.has_headers()) && shared.note_dropped_headers() {
                 tracing::warn!(
-                    receiver = %Shown::new(receiver),
+                    receiver = %Shown::name(receiver),
                     "headers are dropped: this member is a daffi 3.0.1 node, or behind one; further such calls are not logged"
                 );
             }

@@ -180,7 +180,7 @@ impl ClientHandler {
             Credit::Grants(grant) => credit.on_grant(from, grant),
             Credit::Begins(flow) => match self.sender(from) {
                 Some(sender) => credit.on_begin(sender, flow),
-                None => tracing::debug!(from = %Shown::new(from), "dropped a flow of who is no member"),
+                None => tracing::debug!(from = %Shown::name(from), "dropped a flow of who is no member"),
             },
         }
     }

@@ -177,7 +177,7 @@ fn of_nodes_that_cannot_be_started() {
         DuplicateCallback(_) => DuplicateCallback(text("f")), Says("give one of them another name");
         ResultAsValue(_) => ResultAsValue(text("f")), Says("try_callback_fn");
         Bind(_) => Bind(BindError::Endpoint(EndpointError::new(&at, "a rule"))), Needs("the rule is named, or the system says it; the command adds what to do");
-        Connect(_) => Connect(ConnectError::failed(&at, Phase::Connect, io_error())), Needs("the system says it; the command adds what to do");
+        Connect(_) => Connect(ConnectError::failed(&at, Phase::Connect, io::Error::from(io::ErrorKind::ConnectionRefused))), Says("nobody listens there: check the address, or start a node there");
         ConnectTimeout { .. } => ConnectTimeout { endpoint: at.to_string(), after: SECOND }, Says("is the server there");
         Handshake { .. } => Handshake { endpoint: at.to_string(), source: Disconnected::HandshakeTimeout(SECOND) }, Says("is the other end a daffi node?");
         Hello { .. } => Hello { source: TOO_LARGE }, Needs("size and limit are named");
@@ -191,5 +191,35 @@ fn of_nodes_that_cannot_be_started() {
         NotOwnFormat(_) => NotOwnFormat(FormatId::JSON), Says("FormatId::user(64)");
         LooksOnly => LooksOnly, Says("leave them out");
         Ended(_) => Ended(super::Ended::Stopped), Says("start a new one");
+    }
+}
+
+/// In a sentence without quotes a name's blanks would be those of the sentence.
+#[test]
+fn no_blank_of_a_name_is_lost() {
+    use CallError::*;
+    let (f, w) = (|| text("two  blanks "), || text(" \u{a0}worker"));
+    let timed_out = |waited_for| Timeout { receiver: w(), method: f(), after: SECOND, waited_for, last_failure: None };
+    let waits = [WaitedFor::Connection, WaitedFor::Receiver, WaitedFor::Members, WaitedFor::Readiness, WaitedFor::Room];
+    let errors = waits.into_iter().chain([WaitedFor::Answer]).map(timed_out).chain([
+        Remote { receiver: w(), method: f(), error: RemoteError::new("ValueError", "bad") },
+        ReceiverNotFound { method: f(), receiver: None },
+        ReceiverNotFound { method: f(), receiver: Some(w()) },
+        ReceiverNotFound { method: f(), receiver: Some(String::new()) },
+        NoReceivers { method: f() },
+        ReceiverGone { receiver: w(), method: f() },
+        Encode { method: f(), source: serde() },
+        Decode { method: f(), source: serde() },
+        TransmissionFailure { method: f(), source: TOO_LARGE },
+        Cancelled { method: f() },
+        LevelUnsupported { receiver: w(), method: f(), reason: "it takes none".to_owned() },
+        Item { method: f(), number: 1, source: serde() },
+    ]);
+    for error in errors {
+        let said = error.to_string();
+        // Between quotes, as names of callbacks stand with what is wrong with their arguments, each
+        // blank is seen.
+        let bare = said.split('"').step_by(2).collect::<Vec<_>>().join("x");
+        assert!(!bare.contains("  ") && !bare.contains('\u{a0}') && !bare.contains("blanks "), "{said}");
     }
 }

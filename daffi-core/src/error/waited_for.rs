@@ -60,7 +60,7 @@ impl WaitedFor {
             Self::Receiver if receiver != ANY_MEMBER => format!(
                 "{} was no member that exposes {method:?} within {after:?}, so it was not called; is it running, and connected \
                  to the same address?",
-                Shown::new(receiver)
+                Shown::name(receiver)
             ),
             Self::Receiver => {
                 format!(
@@ -68,6 +68,7 @@ impl WaitedFor {
                 )
             }
             Self::Members => {
+                let receiver = Shown::name(receiver);
                 format!("not a member within {after:?}: {receiver}; is it running, and connected to the same address?")
             }
             Self::Readiness => format!(
@@ -75,15 +76,15 @@ impl WaitedFor {
             ),
             Self::Room => format!(
                 "{} took no more requests within {after:?}, so {} was not called; is it slow, or are too many sent?",
-                Shown::new(receiver),
-                Shown::new(method)
+                Shown::name(receiver),
+                Shown::name(method)
             ),
             Self::Answer if receiver == ANY_MEMBER => format!(
                 "no answer of {ANY_MEMBER} to {} within {after:?}: is a node that has it there, and quick enough?",
-                Shown::new(method)
+                Shown::name(method)
             ),
             Self::Answer => {
-                format!("no answer of {} to {} within {after:?}", Shown::new(receiver), Shown::new(method))
+                format!("no answer of {} to {} within {after:?}", Shown::name(receiver), Shown::name(method))
             }
         }
     }

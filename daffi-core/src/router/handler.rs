@@ -315,7 +315,7 @@ impl RouterHandler {
         }
         tracing::debug!(
             conn = self.conn.id,
-            member = %Shown::new(&name),
+            member = %Shown::name(&name),
             peer = %self.conn.peer,
             identity = %self.conn.identity(),
             ?level,

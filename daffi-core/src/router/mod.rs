@@ -385,7 +385,7 @@ impl RouterShared {
             let left = members.leave(&peer.name, peer.id());
             if left {
                 self.leave_name(peer);
-                tracing::debug!(member = %Shown::new(&peer.name), "a member left");
+                tracing::debug!(member = %Shown::name(&peer.name), "a member left");
             }
             left
         };
@@ -396,7 +396,7 @@ impl RouterShared {
     /// Answers every open call to a peer that will not answer any more. Calls of others than
     /// `callers` never went to it.
     fn end_calls_to(&self, gone: &Peer, callers: &[Arc<Sender>]) {
-        let name = Shown::new(&gone.name);
+        let name = Shown::name(&gone.name);
         let error = Refusal::ReceiverGone.error(format!("{name} left before it answered"));
         let never_sent = Refusal::ReceiverNotFound.error(format!("{name} left before it was sent: it did not run"));
         gone.line.close();
@@ -417,7 +417,7 @@ impl RouterShared {
             }
             if lost > 0 {
                 self.counters.dropped_requests.fetch_add(lost as u64, Ordering::Relaxed);
-                tracing::warn!(sender = %Shown::new(&caller.name), receiver = %Shown::new(&gone.name), lost, "nowait requests are lost: their receiver left");
+                tracing::warn!(sender = %Shown::name(&caller.name), receiver = %Shown::name(&gone.name), lost, "nowait requests are lost: their receiver left");
             }
         }
     }
@@ -425,7 +425,7 @@ impl RouterShared {
     /// Answers with an error in place of an answer that found no room at its caller.
     fn lose_answer(&self, caller: &Peer, id: CallId, receiver: &str, answer: &Frame) {
         let error = caller.conn.outbox.lost_answer_error(answer.method(), answer.as_bytes().len(), &caller.name);
-        tracing::warn!(caller = %Shown::new(&caller.name), receiver, %error, "an answer was lost");
+        tracing::warn!(caller = %Shown::name(&caller.name), receiver, %error, "an answer was lost");
         self.refuse_answer(caller, id, receiver, answer.method(), &error);
     }
 

@@ -159,7 +159,7 @@ impl ReplyTo {
     #[cold]
     fn fail(self, context: &Context, method: &str, error: &RemoteError, turn: Option<&mut Turn>) {
         if !self.wants_reply {
-            tracing::warn!(caller = %Shown::new(context.caller()), method, %error, "a nowait call failed");
+            tracing::warn!(caller = %Shown::name(context.caller()), method, %error, "a nowait call failed");
         } else if let Some(frame) = self.error(context, method, error) {
             self.answer(context, method, (frame, None), turn);
         }
@@ -188,7 +188,7 @@ impl ReplyTo {
     pub(crate) fn send_error(self, context: &Context, method: &str, error: &RemoteError, turn: &mut Turn) {
         context.node().note_refused_call();
         if !self.wants_reply {
-            tracing::warn!(caller = %Shown::new(context.caller()), method = %Shown::new(method), %error, "a nowait call was refused");
+            tracing::warn!(caller = %Shown::name(context.caller()), method = %Shown::name(method), %error, "a nowait call was refused");
         } else if let Some(frame) = self.error(context, method, error) {
             queue(context, method, Class::Provoked, (frame, None), Some(turn));
         }
@@ -232,7 +232,7 @@ impl ReplyTo {
     #[cold]
     fn lose(self, context: &Context, method: &str, bytes: usize, turn: Option<&mut Turn>) {
         let lost = context.conn().outbox.lost_answer_error(method, bytes, context.caller());
-        tracing::warn!(caller = %Shown::new(context.caller()), method, bytes, "an answer was lost: its caller does not take what waits");
+        tracing::warn!(caller = %Shown::name(context.caller()), method, bytes, "an answer was lost: its caller does not take what waits");
         if let Some(frame) = self.error(context, method, &lost) {
             queue(context, method, Class::Terminal, (frame, None), turn);
         }
@@ -246,7 +246,7 @@ impl ReplyTo {
         });
         written
             .inspect_err(|reason| {
-                tracing::warn!(caller = %Shown::new(context.caller()), method = %Shown::new(method), %reason, "an error could not be sent");
+                tracing::warn!(caller = %Shown::name(context.caller()), method = %Shown::name(method), %reason, "an error could not be sent");
             })
             .ok()
     }
@@ -299,7 +299,7 @@ fn queue_parts(
 
 #[cold]
 fn note_left(context: &Context, method: &str) {
-    tracing::debug!(caller = %Shown::new(context.caller()), method = %Shown::new(method), "the caller left before its answer was ready");
+    tracing::debug!(caller = %Shown::name(context.caller()), method = %Shown::name(method), "the caller left before its answer was ready");
 }
 
 impl Context {

@@ -262,7 +262,7 @@ fn stopping(node: &NodeName, frame: &Frame) -> RemoteError {
 }
 
 fn unknown(node: &NodeName, frame: &Frame) -> RemoteError {
-    let text = format!("{node} exposes no callback \"{}\"", Shown::new(frame.method()).at_most(NAME));
+    let text = format!("{node} exposes no callback \"{}\"", Shown::name(frame.method()).at_most(NAME));
     RemoteError::new("TypeError", text)
 }
 

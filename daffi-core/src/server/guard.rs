@@ -185,7 +185,7 @@ pub(super) fn audit(conn: &Conn, name: &str, denied: &Denied, times: u64) {
         peer = %conn.peer,
         listener,
         identity = %conn.identity(),
-        name = %Shown::new(name).at_most(NAME),
+        name = %Shown::name(name).at_most(NAME),
         action = denied.action,
         reason = denied.text,
         times,

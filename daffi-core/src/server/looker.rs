@@ -83,7 +83,7 @@ impl<H: Host> Door<H> {
                 // `close` may have looked through them just before.
                 self.conn.drain();
             }
-            tracing::debug!(conn = self.conn.id, client = %Shown::new(&name), peer = %self.conn.peer, "a client looks who is there");
+            tracing::debug!(conn = self.conn.id, client = %Shown::name(&name), peer = %self.conn.peer, "a client looks who is there");
             self.looker = Some(Looker { name: name.clone(), alive });
         }
         let answer = handshake_reply(frame, &list, &server.config.limits);
@@ -156,7 +156,7 @@ impl<H: Host> Door<H> {
             let (id, receiver, method) = (frame.header().id(), frame.receiver(), frame.method());
             self.host.server().send_error(&self.conn, frame.transmitter(), id, receiver, method, &error);
         } else {
-            tracing::debug!(method = %Shown::new(frame.method()), "dropped a nowait request of a client that only looks");
+            tracing::debug!(method = %Shown::name(frame.method()), "dropped a nowait request of a client that only looks");
         }
     }
 }

@@ -200,10 +200,10 @@ impl Server {
                 | Link(LinkError::Protocol(_))
         ) {
             self.cut_connections.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(conn = conn.id, node = %self.name, client = %Shown::new(name), %reason, "ended a connection");
+            tracing::warn!(conn = conn.id, node = %self.name, client = %Shown::name(name), %reason, "ended a connection");
             return;
         }
-        tracing::debug!(conn = conn.id, node = %self.name, client = %Shown::new(name), %reason, "a connection ended");
+        tracing::debug!(conn = conn.id, node = %self.name, client = %Shown::name(name), %reason, "a connection ended");
     }
 
     /// A newer connection took the name of another.

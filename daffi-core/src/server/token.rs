@@ -73,7 +73,7 @@ impl Server {
         // Without a policy that decides nobody asks who somebody is.
         let Some(policy) = self.guard.policy().filter(|policy| policy.decides()) else { return Ok(()) };
         let known = policy.name_of(&token).ok_or("this server does not know the token")?.to_owned();
-        tracing::debug!(conn = conn.id, peer = %conn.peer, token = %Shown::new(&known), "a token was accepted");
+        tracing::debug!(conn = conn.id, peer = %conn.peer, token = %Shown::name(&known), "a token was accepted");
         conn.accept_token(known, token);
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
+use daffi_transport::AllRefused;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
@@ -42,7 +43,7 @@ pub(crate) fn join_failures(mut failures: Vec<(SocketAddr, io::Error)>) -> io::E
             let kind = last.kind();
             failures.push((address, last));
             let each: Vec<String> = failures.iter().map(|(address, error)| format!("{address}: {error}")).collect();
-            io::Error::new(kind, each.join("; "))
+            io::Error::new(kind, AllRefused(each.join("; ")))
         }
         (None, _) => io::Error::new(io::ErrorKind::NotFound, "the host name has no address"),
     }

@@ -6,9 +6,10 @@ use std::{
 };
 
 use clap::Args;
+use daffi::transport::advice_to_listen;
 use daffi_admin::{Admin, AdminBuilder, AdminError};
 
-use crate::failure::{Failure, advice_to_listen, not_read, with_causes};
+use crate::failure::{Failure, lack, not_read, with_causes};
 
 /// Where a node tells over HTTP what it does.
 #[derive(Debug, Args)]
@@ -92,9 +93,12 @@ fn failure(error: AdminError) -> Failure {
         AdminError::Bind { ref address, ref source } if source.kind() == io::ErrorKind::InvalidInput => {
             Failure::Usage(format!("--admin {address}: write HOST:PORT, as in 127.0.0.1:9090"))
         }
-        AdminError::Bind { ref source, .. } => {
-            Failure::NotListening(format!("--admin: {}{}", with_causes(&error), advice_to_listen(source)))
-        }
+        AdminError::Bind { ref source, .. } => Failure::NotListening(format!(
+            "--admin: {}{}{}",
+            with_causes(&error),
+            advice_to_listen(source),
+            lack(source)
+        )),
         error => Failure::Usage(format!("--admin-token-file: {error}")),
     }
 }

@@ -129,13 +129,13 @@ impl From<InitializationError> for Failure {
                 Self::NoConnection(hinted(&text, "--connect-timeout TIME waits longer"))
             }
             InitializationError::Connect(ConnectError::Failed { .. }) | InitializationError::Handshake { .. } => {
-                Self::NoConnection(text + io_cause(&error).map_or("", advice))
+                let advice = advice(&text, io_cause(&error));
+                Self::NoConnection(text + advice)
             }
-            InitializationError::AllFailed(_) if error.is_retryable() => {
-                Self::NoConnection(text + "; check the addresses, or start a node at one of them")
-            }
+            // It says of each address what to do.
+            InitializationError::AllFailed(_) if error.is_retryable() => Self::NoConnection(text),
             InitializationError::Bind(BindError::Io { .. }) => {
-                Self::NotListening(text + io_cause(&error).map_or("", advice_to_listen))
+                Self::NotListening(text + io_cause(&error).map_or("", lack))
             }
             InitializationError::Meaningless { setting, with, rule } => {
                 let option = match *setting {
@@ -200,19 +200,11 @@ fn of_system<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
     }
 }
 
-fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => {
-            "; nobody listens there: check the address, or start a node with `daffi demo --listen URL`"
-        }
-        io::ErrorKind::NotFound => {
-            "; there is no such socket: check the path, or start a node with `daffi demo --listen URL`"
-        }
-        io::ErrorKind::PermissionDenied => "; it belongs to another user: check its permissions",
-        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
-            "; no way leads there from here: check the address, and this machine's routes and firewall"
-        }
-        _ => lack(error),
+/// What the command can do beyond what the error says.
+fn advice(text: &str, error: Option<&io::Error>) -> &'static str {
+    match text.ends_with("start a node there") {
+        true => " with `daffi demo --listen URL`",
+        false => error.map_or("", lack),
     }
 }
 
@@ -253,25 +245,6 @@ fn advice_to_read(error: &io::Error) -> &'static str {
         }
         io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory => "; name a file, and not a directory",
         io::ErrorKind::InvalidData => "; save it as UTF-8",
-        _ => lack(error),
-    }
-}
-
-/// What to do for a node that cannot listen.
-pub(crate) fn advice_to_listen(error: &io::Error) -> &'static str {
-    match error.kind() {
-        // Where it is the system's own word.
-        io::ErrorKind::AddrInUse if error.raw_os_error().is_some() => {
-            "; another program listens there, or another --listen of this one ([::] takes IPv4, too): stop it, or choose \
-             another address"
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "; this machine has no such address: 0.0.0.0 or [::] listens on all that it has"
-        }
-        io::ErrorKind::NotFound => "; there is no such directory: make it, or choose another path",
-        io::ErrorKind::PermissionDenied if error.raw_os_error().is_some() => {
-            "; this user may not listen there: choose a port above 1023, or a directory that it can write to"
-        }
         _ => lack(error),
     }
 }

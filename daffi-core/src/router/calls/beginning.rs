@@ -96,6 +96,6 @@ impl RouterShared {
     /// A reply of `from` matches no call for which somebody waits.
     pub(crate) fn note_dropped_reply(&self, from: &Peer, frame: &Frame) {
         self.counters.dropped_replies.fetch_add(1, Ordering::Relaxed);
-        tracing::debug!(from = %Shown::new(&from.name), to = %Shown::new(frame.receiver()), "dropped a reply that matches no open call");
+        tracing::debug!(from = %Shown::name(&from.name), to = %Shown::name(frame.receiver()), "dropped a reply that matches no open call");
     }
 }

@@ -266,7 +266,7 @@ pub(crate) fn give_up(
 
 /// What the caller hears of arguments that were put together for a receiver that is gone.
 pub(crate) fn left_error(name: &NodeName) -> RemoteError {
-    let text = format!("{} left before all arguments had come: it did not run", Shown::new(name));
+    let text = format!("{} left before all arguments had come: it did not run", Shown::name(name));
     Refusal::ReceiverNotFound.error(text)
 }
 

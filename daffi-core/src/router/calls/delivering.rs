@@ -103,7 +103,7 @@ pub(crate) fn fit(shared: &RouterShared, from: &Peer, to: &Peer, frame: &mut Fra
 #[cold]
 pub(crate) fn tell_dropped(said: &Extensions, from: &Peer, to: &Peer) {
     if said.headers().next().is_some() && to.note_dropped_headers() {
-        let (caller, receiver) = (Shown::new(&from.name), Shown::new(&to.name));
+        let (caller, receiver) = (Shown::name(&from.name), Shown::name(&to.name));
         tracing::warn!(
             %caller,
             %receiver,

@@ -120,7 +120,7 @@ impl RouterShared {
     /// `receiver` has said a word about calls that are forgotten.
     pub(crate) fn take_owed(&self, receiver: &Peer) {
         if receiver.owed.take_word() {
-            tracing::info!(receiver = %Shown::new(&receiver.name), "it has answered what was forgotten, and gets calls again");
+            tracing::info!(receiver = %Shown::name(&receiver.name), "it has answered what was forgotten, and gets calls again");
             // Whether or not calls wait: one that begins to may just have found it owing.
             if let Some(receiver) = self.exposers.member(receiver.id()) {
                 self.waiting.ready.note(Sign::Exposes(receiver));

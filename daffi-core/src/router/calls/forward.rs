@@ -394,7 +394,7 @@ fn look_up(shared: &RouterShared, sender: &Arc<Sender>, frame: &Frame) -> Result
     let table = shared.table.load();
     let Some(receiver) = table.get(frame.receiver()).map(|found| &found.peer) else {
         return Err(Refusal::ReceiverNotFound
-            .error(format!("\"{}\" is not a member of this router", Shown::new(frame.receiver()).at_most(NAME))));
+            .error(format!("\"{}\" is not a member of this router", Shown::name(frame.receiver()).at_most(NAME))));
     };
     route_to(shared, sender, receiver, frame.method())
 }
@@ -412,7 +412,7 @@ pub(crate) fn route_to(
         return Err(Refusal::ReceiverNotFound.error(format!(
             "{} exposes no callback \"{}\"",
             receiver.name,
-            Shown::new(method).at_most(NAME)
+            Shown::name(method).at_most(NAME)
         )));
     };
     if !receiver.remember(sender) {
@@ -437,5 +437,5 @@ pub(crate) fn refuse_request(shared: &RouterShared, me: &Arc<Sender>, frame: &Fr
 
 pub(crate) fn drop_nowait(shared: &RouterShared, me: &Peer, receiver: &str, reason: &str) {
     shared.counters.dropped_requests.fetch_add(1, Ordering::Relaxed);
-    tracing::debug!(sender = %Shown::new(&me.name), receiver = %Shown::new(receiver), reason, "dropped a nowait request");
+    tracing::debug!(sender = %Shown::name(&me.name), receiver = %Shown::name(receiver), reason, "dropped a nowait request");
 }

@@ -67,7 +67,7 @@ impl Owed {
 fn note(before: usize, words: usize, name: &str) {
     if before == 0 && words > 0 {
         tracing::warn!(
-            receiver = %Shown::new(name),
+            receiver = %Shown::name(name),
             words,
             "too many callers left before this member answered them: it gets no calls until it has"
         );

@@ -167,7 +167,7 @@ impl RouterShared {
             call.receiver, self.server.name, limit.limit
         ));
         self.counters.unanswered_calls.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(caller = %Shown::new(&caller.name), receiver = %Shown::new(&call.receiver), ?open, "a call was not answered in time");
+        tracing::warn!(caller = %Shown::name(&caller.name), receiver = %Shown::name(&call.receiver), ?open, "a call was not answered in time");
         self.refuse_call(caller, call.id, &call.receiver, "", &error);
     }
 }

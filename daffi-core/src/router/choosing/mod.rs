@@ -119,7 +119,7 @@ impl Forwarder {
 
 fn nobody(frame: &Frame) -> RemoteError {
     let text =
-        format!("no other member of this router exposes a callback \"{}\"", Shown::new(frame.method()).at_most(NAME));
+        format!("no other member of this router exposes a callback \"{}\"", Shown::name(frame.method()).at_most(NAME));
     Refusal::ReceiverNotFound.error(text)
 }
 
@@ -129,7 +129,7 @@ fn unable(frame: &Frame, needs: Needs, able: &Able, own: u64) -> Unroutable {
     if able.choose(false, own, || 0).is_none() {
         return Unroutable::Nobody(nobody(frame));
     }
-    let (format, method) = (frame.header().format(Level::FOUR), Shown::new(frame.method()).at_most(NAME));
+    let (format, method) = (frame.header().format(Level::FOUR), Shown::name(frame.method()).at_most(NAME));
     let who = format!("all who expose \"{method}\" are daffi 3.0.1 nodes");
     if let Err(error) = frame.in_data() {
         // For them this node is the last that reads it.

@@ -187,7 +187,7 @@ impl Suspects {
 impl RouterShared {
     /// Asks a newcomer whether it hears.
     pub(crate) fn ask(&self, me: &Peer) {
-        tracing::info!(conn = me.conn.id, member = %Shown::new(&me.name), "a newcomer is shown to the others once it hears: nothing came of the last one of its name");
+        tracing::info!(conn = me.conn.id, member = %Shown::name(&me.name), "a newcomer is shown to the others once it hears: nothing came of the last one of its name");
         // One that has just gone hears nothing.
         drop(me.conn.send(Class::Notice, &Ping::Asks(me.conn.id.to_le_bytes()).frame()));
     }

@@ -45,7 +45,7 @@ impl Watching {
             return;
         }
         if let Err(reason) = self.watch(shared, me, frame, now) {
-            tracing::info!(member = %Shown::new(&me.name), reason, "refused what a member wants to watch");
+            tracing::info!(member = %Shown::name(&me.name), reason, "refused what a member wants to watch");
             // Its news still wait where they did, and with them the flows that begin behind them.
             return answer(shared, me, &Handshake::refusal(router(), shorten(&reason)).to_json());
         }

@@ -277,7 +277,7 @@ impl RouterShared {
 
     /// Ends a call for which nobody had a place in time, and says why nobody had.
     fn refuse_overdue(&self, (caller, id): WaitingKey, line: &CallLine, call: &PatientCall) {
-        let method = Shown::new(&line.method).at_most(NAME);
+        let method = Shown::name(&line.method).at_most(NAME);
         let able = self.exposers.find(&line.method).map(|(_, able)| able);
         let can = |level_four| able.as_ref().is_some_and(|able| able.choose(level_four, caller, || 0).is_some());
         let why = if !can(false) {

@@ -305,7 +305,7 @@ impl Action<'_> {
     }
 
     fn phrase(self) -> String {
-        let shown = |name| Shown::new(name).at_most(NAME).to_string();
+        let shown = |name| Shown::name(name).at_most(NAME).to_string();
         match self {
             Self::Connect => "connect".to_owned(),
             Self::Bear(name) => format!("bear the name \"{}\"", shown(name)),

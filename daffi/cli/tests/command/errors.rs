@@ -56,7 +56,7 @@ fn no_connection_says_what_to_check() {
         let refused = run(command);
         let sentence = refused.failure(3);
         assert!(sentence.starts_with(&format!("cannot connect to {closed}: Connection refused")), "{sentence}");
-        assert!(sentence.ends_with("start a node with `daffi demo --listen URL`"), "{sentence}");
+        assert!(sentence.ends_with("start a node there with `daffi demo --listen URL`"), "{sentence}");
     }
     let no_file = run(&["ping", "unix:///no-such.sock"]);
     assert!(no_file.failure(3).contains("there is no such socket: check the path"), "{no_file:?}");
@@ -65,7 +65,11 @@ fn no_connection_says_what_to_check() {
     let no_socket = run(&["ping", "unix:///etc/passwd"]);
     assert!(no_socket.failure(3).contains("what is at the path is not a socket"), "{no_socket:?}");
     let neither = run(&["ping", &format!("{closed},unix:///no-such.sock")]);
-    assert!(neither.failure(3).ends_with("check the addresses, or start a node at one of them"), "{neither:?}");
+    assert!(neither.failure(3).contains("nobody listens there: check the address"), "{neither:?}");
+    assert!(
+        neither.failure(3).ends_with("there is no such socket: check the path, or start a node there"),
+        "{neither:?}"
+    );
     let no_host = run(&["ping", "tcp://no.such.host.invalid:5001"]);
     assert!(no_host.failure(3).contains("\"no.such.host.invalid\" cannot be resolved"), "{no_host:?}");
 }
@@ -354,7 +358,7 @@ fn read_line(child: &mut Child) -> String {
 fn an_address_in_use_is_named() {
     let demo = Running::demo();
     let ran = run(&["demo", "--listen", &demo.endpoint()]);
-    assert!(ran.failure(5).contains("another program listens there, or another --listen"), "{ran:?}");
+    assert!(ran.failure(5).contains("another program listens there, or another endpoint of this one"), "{ran:?}");
     let taken = demo.endpoint().replace("tcp://", "");
     let ran = run(&["router", "--listen", "tcp://127.0.0.1:0", "--admin", &taken]);
     assert!(ran.failure(5).contains("another program listens there"), "{ran:?}");

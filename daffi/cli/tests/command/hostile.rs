@@ -227,6 +227,34 @@ async fn no_line_of_a_log_is_a_peers() {
     }
 }
 
+/// Without quotes the blanks of a name would be those between the fields of a line.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_blank_of_a_name_is_lost_in_a_log() {
+    const BLANK: &str = "wide  name ";
+    for node in ["router", "demo"] {
+        let mut node = Running::start(&[node, "--listen", "tcp://127.0.0.1:0", "-vv"]);
+        let at = node.endpoint();
+        let guest = Client::builder(BLANK).connect(&at).await.unwrap();
+        let member = guest.members().iter().map(|member| member.name.to_string()).find(|name| name != BLANK);
+        let nobody = guest.rpc().receiver(BLANK).call::<Value>(BLANK, ()).await.unwrap_err();
+        assert!(nobody.to_string().contains(r"wide \u{20}name\u{20}"), "{nobody}");
+        if let Some(name) = member {
+            guest.rpc_nowait().receiver(&name).call("fail", (BLANK,)).await.unwrap();
+            node.log("a nowait call failed");
+        }
+        // It evicts the first.
+        Client::builder(BLANK).connect(&at).await.unwrap().stop().await;
+        node.signal("TERM");
+        node.end();
+        let told = node.told_lines();
+        assert!(told.contains(r"=wide \u{20}name\u{20}"), "{told}");
+        for line in told.lines() {
+            let bare: String = line.split('"').step_by(2).collect();
+            assert!(!bare.contains("wide  name"), "{line}");
+        }
+    }
+}
+
 /// A page of this origin asks for a WebSocket.
 fn page(at: &str, origin: &str) {
     let address = at.strip_prefix("tcp://").unwrap();
