@@ -54,6 +54,8 @@ const STARVING_PAUSE: Duration = Duration::from_millis(50);
 const UNCOUNTED: usize = 8 * 1024;
 
 pub(super) struct ReadSide {
+    /// Of the frames that are read.
+    level: Level,
     pub(super) reader: Box<dyn LinkReader>,
     /// The peer ended the stream.
     pub(super) ended: bool,
@@ -78,6 +80,7 @@ pub(super) struct ReadSide {
 impl ReadSide {
     pub(super) fn new(reader: Box<dyn LinkReader>, watch: PaceWatch) -> Self {
         Self {
+            level: Level::THREE,
             reader,
             ended: false,
             suspect: 0,
@@ -102,6 +105,7 @@ impl<R: Handler> Driver<R> {
             self.conn.signs.note_holding_back();
             return Poll::Pending;
         };
+        self.follow_level();
         let hold = match self.read_first(cx, &mut work) {
             Ok(Some(hold)) => hold,
             Ok(None) => return Poll::Ready(Ok(())),
@@ -115,6 +119,16 @@ impl<R: Handler> Driver<R> {
         self.read.suspect = turn.clock.suspect();
         self.handler.settle(&mut turn);
         Poll::Ready(read)
+    }
+
+    /// Reads frames of the level that both ends agreed on. That may be settled long after the
+    /// handshake was read, which waits for its turn, say.
+    fn follow_level(&mut self) {
+        let level = self.conn.level();
+        if level != self.read.level {
+            self.read.level = level;
+            self.read.reader.set_level(level);
+        }
     }
 
     /// Looks whether anything has come, before there is a turn for it: most drivers run because
@@ -161,7 +175,7 @@ impl<R: Handler> Driver<R> {
                 let agrees = frame.kind() == Kind::Handshake;
                 self.handler.handle(frame, turn)?;
                 if agrees {
-                    self.read.reader.set_level(self.conn.level());
+                    self.follow_level();
                     work.add_much();
                 }
                 continue;

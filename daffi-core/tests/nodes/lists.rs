@@ -5,7 +5,7 @@ use std::{future::Future, time::Duration};
 
 use daffi_core::{Client, InitializationError, NodeConfig};
 use daffi_transport::{Endpoint, mem::MemConnector};
-use daffi_wire::{CallId, Frame, Handshake, Header, Kind, Limits, Ping};
+use daffi_wire::{CallId, Frame, Handshake, Header, Kind, Level, Limits, Ping};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
@@ -248,5 +248,28 @@ async fn a_list_that_comes_slowly_and_steadily_is_waited_for() {
         } else {
             assert!(connected.is_ok() && begun.elapsed() > Duration::from_secs(10), "{:?}", connected.err());
         }
+    }
+}
+
+/// Their handshakes are answered one by one, some after their turn came.
+#[tokio::test]
+async fn newcomers_that_waited_for_their_turn_speak_the_level_that_they_were_answered() {
+    let (_router, at) = router();
+    let joining = (0..6).map(|n| {
+        let (name, at) = (format!("{n}{}", "h".repeat(300)), at.clone());
+        async move { join(&at, &name, "client/4", "null").await }
+    });
+    for (mut peer, answer) in futures::future::join_all(joining).await {
+        assert_eq!(answer.node_type.level(), Level::FOUR);
+        peer.send_bytes(Ping::Asks(*b"at four?").frame().as_bytes()).await;
+        let answered = async {
+            loop {
+                let frame = peer.receive().await.expect("it is understood");
+                if frame == Ping::Answers(*b"at four?").frame() {
+                    return;
+                }
+            }
+        };
+        soon("an answer", answered).await;
     }
 }
