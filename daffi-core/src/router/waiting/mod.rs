@@ -42,8 +42,9 @@ use crate::{
 /// trees of those that wait, and in their map of lines where it has one for itself.
 const WAITING_COST: usize = 768;
 
-/// Calls that end without a pause because their time has passed.
-const AT_ONCE: usize = 256;
+/// Calls that end without a pause because their time has passed: no more than what others wait for
+/// who ask little.
+const AT_ONCE: usize = 16;
 
 /// The calls that wait, and what wakes who looks after them.
 #[derive(Debug, Default)]
