@@ -66,10 +66,8 @@ fn no_connection_says_what_to_check() {
     assert!(no_socket.failure(3).contains("what is at the path is not a socket"), "{no_socket:?}");
     let neither = run(&["ping", &format!("{closed},unix:///no-such.sock")]);
     assert!(neither.failure(3).contains("nobody listens there: check the address"), "{neither:?}");
-    assert!(
-        neither.failure(3).ends_with("there is no such socket: check the path, or start a node there"),
-        "{neither:?}"
-    );
+    let no_socket = "there is no such socket: check the path, or start a node there";
+    assert!(neither.failure(3).contains(no_socket), "{neither:?}");
     let no_host = run(&["ping", "tcp://no.such.host.invalid:5001"]);
     assert!(no_host.failure(3).contains("\"no.such.host.invalid\" cannot be resolved"), "{no_host:?}");
 }

@@ -239,7 +239,7 @@ async fn no_blank_of_a_name_is_lost_in_a_log() {
         let nobody = guest.rpc().receiver(BLANK).call::<Value>(BLANK, ()).await.unwrap_err();
         assert!(nobody.to_string().contains(r"wide \u{20}name\u{20}"), "{nobody}");
         if let Some(name) = member {
-            guest.rpc_nowait().receiver(&name).call("fail", (BLANK,)).await.unwrap();
+            guest.rpc_nowait().receiver(&name).call("fail", ("why",)).await.unwrap();
             node.log("a nowait call failed");
         }
         // It evicts the first.
