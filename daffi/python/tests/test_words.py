@@ -6,6 +6,7 @@ import functools
 import math
 import pickle
 import sys
+import time
 import types
 
 import pytest
@@ -39,7 +40,7 @@ def _says_who_is_there(style, error):
     text = str(error)
     assert "no member exposes nope" in text and error.message == text
     if not style.startswith("cast"):
-        assert "Connected peers:\n      • service\n          callbacks: [add]" in text
+        assert text.endswith("\nConnected peers:\n- service exposes add")
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -73,8 +74,59 @@ def test_a_name_that_nobody_exposes_on_a_loop(style):
 def test_an_error_tells_of_some_peers_where_there_are_many():
     error = failures.ReceiverNotFound("No receivers found (ReceiverNotFound): no member exposes nope")
     many = {f"w{number:03}": [f"f{other:03}" for other in range(100)] for number in range(100)}
-    daffi_rs._refusals.tell_peers(error, "Unable", many)
+    daffi_rs._refusals.tell_peers(error, "Unable", daffi_rs._refusals.Peers(many))
     assert len(str(error)) < 10_000 and "and 80 more" in str(error) and "w019" in str(error) and "w020" not in str(error)
+
+
+FORGED = "x\n\x1b[31mERROR payment lost"
+
+
+def test_names_of_others_forge_no_lines():
+    router = Router("router", "127.0.0.1", 0)
+    router.start()
+    callback(name=FORGED)(add)
+    forger = Client(FORGED, "127.0.0.1", router.port)
+    forger.connect()
+    client = Client("caller", "127.0.0.1", router.port)
+    conn = client.connect()
+    conn.wait_for_members(FORGED, timeout=30)
+    for style in ("rpc", "cast"):
+        with pytest.raises(failures.ReceiverNotFound) as found:
+            getattr(conn, style)().nope()
+        assert "x\\n\\x1b[31mERROR payment lost" in str(found.value)
+        assert all(line.isprintable() for line in str(found.value).split("\n")), str(found.value)
+        assert not any(line.startswith("ERROR") or "\x1b" in line for line in str(found.value).split("\n"))
+    forger.stop()
+    client.stop()
+    router.stop()
+
+
+@pytest.mark.parametrize("letter", ["x", "\n", "\x1b", "\N{GRINNING FACE}", "\u202e"])
+def test_names_of_others_are_shown_in_short(letter):
+    names = [f"{number:02}{letter * 10_000}" for number in range(30)]
+    peers = daffi_rs._refusals.Peers({name: names for name in names})
+    assert len(peers.connected) < 60_000 and len(peers.available) < 3_000
+    assert "\x1b" not in peers.connected + peers.available and peers.connected.count("\n") == 21
+    assert daffi_rs._refusals.shown("worker") == "worker"
+
+
+def test_who_is_there_is_looked_up_seldom_where_that_takes_long():
+    class Slow:
+        looks = 0
+
+        def members(self):
+            self.looks += 1
+            time.sleep(0.05)
+            return [("worker", ["f"])]
+
+    client = Client("client", "127.0.0.1", 1)
+    client._node = slow = Slow()
+    assert "worker exposes f" in client._peers().connected
+    for _ in range(1000):
+        client._peers()
+    assert slow.looks < 3
+    client._node, client._seen = None, None
+    assert client._peers().connected == "Connected peers: none"
 
 
 @pytest.mark.parametrize("kind", [Service, Router])
@@ -82,7 +134,7 @@ def test_a_port_that_is_taken(kind):
     first = Router("first", "127.0.0.1", 0)
     first.start()
     where = rf"127\.0\.0\.1:{first.port}"
-    text = rf"ConnectionRefused\n\n  Failed to start the server on {where}.*\n.*already occupied by another process"
+    text = rf"^Failed to start the server on {where}: .* already occupied by another process"
     with pytest.raises(failures.InitializationError, match=text):
         kind("second", "127.0.0.1", first.port).start()
 
@@ -125,7 +177,7 @@ def test_what_cannot_be_a_callback():
 
 
 def test_settings_of_nodes():
-    with pytest.raises(failures.InitializationError, match="to connect via unix socket or via tcp respectively"):
+    with pytest.raises(failures.InitializationError, match="TCP and a Unix socket, respectively: give one"):
         Service("service", "127.0.0.1", 1, unix_sock_path="/tmp/x")
     with pytest.raises(ValueError, match="Use workers=1 for inline"):
         Service("service", "127.0.0.1", 0, workers=0).start()
@@ -173,6 +225,13 @@ def test_members_that_are_no_names(network):
         conn.wait_for_members(5, timeout=1)
     with pytest.raises(TypeError, match="5 is an int"):
         conn.wait_for_members(5)
+    for timeout, kind in ((1, TimeoutError), (None, failures.TransmissionFailure)):
+        with pytest.raises(kind, match="names of members are text; give the names one by one") as found:
+            conn.wait_for_members(["service"], timeout=timeout)
+        assert isinstance(found.value, TypeError) and "Timed out" not in str(found.value)
+    for timeout in ("1", [], b"1"):
+        with pytest.raises(TypeError, match="timeout=.*: it must be a number of seconds, and it is a"):
+            conn.wait_for_members("service", timeout=timeout)
 
 
 def test_timeouts_that_are_no_numbers(network):

@@ -30,6 +30,7 @@ _ANY = "any member"
 # Peers name the classes of their errors, so only so many are kept.
 _MAX_CLASSES = 1024
 _MAX_NAME = 256
+_UNSHOWN = "\N{REPLACEMENT CHARACTER}"
 _classes: dict[tuple[str, str], type[exceptions.RemoteCallError]] = {}
 _lock = threading.RLock()
 
@@ -41,8 +42,10 @@ def after_fork() -> None:
 
 
 def _fit(name: str) -> str:
-    """The name as a class of Python may bear it: any but one with a NUL in it, and no long one, since it is kept."""
-    return name[:_MAX_NAME].replace("\0", "\N{REPLACEMENT CHARACTER}")
+    """The name as a class of Python may bear it, and tracebacks show it: no long one, since it is kept, and nothing in it
+    that a terminal would obey."""
+    name = name[:_MAX_NAME]
+    return name if name.isprintable() else "".join(one if one.isprintable() else _UNSHOWN for one in name)
 
 
 def _remote_class(module: str, name: str) -> type[exceptions.RemoteCallError]:

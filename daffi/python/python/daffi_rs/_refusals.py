@@ -12,6 +12,8 @@ from .utils.misc import an
 
 #: So many members, and callbacks of each, an error names.
 _MOST = 20
+#: So many characters of each of their names.
+_LONGEST = 100
 #: What an error says that was not put in the words of a call yet.
 UNTOLD = "No receivers found (ReceiverNotFound)"
 _TAKEN = re.compile(rf"cannot listen on \w+://(.+):(\d+): .*\(os error {errno.EADDRINUSE}\)")
@@ -65,34 +67,68 @@ def receiver(value: Any) -> Any:
 
 
 def check_members(members: Iterable[Any], timeout: Any) -> None:
-    """Refuses to wait for what is no name."""
+    """Refuses to wait for what is no name, or for what is no time."""
+    if timeout is not None:
+        _check_timeout(timeout)
     for member in members:
-        if not isinstance(member, str):
-            what = f"{member!r} is {an(type(member).__name__)}, and names of members are text"
-            if timeout is None:
-                raise InvalidReceiver(f"nobody can be waited for so: {what}")
-            raise NoSuchMember(f"Timed out after {timeout}s waiting for members: {{{member!r}}}: {what}")
+        if isinstance(member, str):
+            continue
+        what = f"{member!r} is {an(type(member).__name__)}, and names of members are text"
+        if isinstance(member, Iterable) and not isinstance(member, (bytes, bytearray, memoryview)):
+            what = f"nobody can be waited for so: {what}; give the names one by one"
+        elif timeout is None:
+            what = f"nobody can be waited for so: {what}"
+        else:
+            what = f"Timed out after {timeout}s waiting for members: {{{member!r}}}: {what}"
+        raise InvalidReceiver(what) if timeout is None else NoSuchMember(what)
 
 
-def _some(words: list[str]) -> list[str]:
-    return words if len(words) <= _MOST else [*words[:_MOST], f"and {len(words) - _MOST} more"]
+def _check_timeout(timeout: Any) -> None:
+    try:
+        if not isinstance(timeout, (str, bytes, bytearray)):
+            float(timeout)
+            return
+    except (TypeError, ValueError):
+        pass
+    raise TypeError(f"timeout={timeout!r}: it must be a number of seconds, and it is {an(type(timeout).__name__)}")
 
 
-def tell_peers(error: ReceiverNotFound, head: str, members: dict[str, list[str]]) -> None:
+def shown(name: str) -> str:
+    """A name as texts for people show it. Others chose it, who may write what looks like a line of a log, and much."""
+    cut = name[:_LONGEST]
+    told = cut if cut.isprintable() else ascii(cut)[1:-1]
+    return told if len(told) <= _LONGEST and cut == name else f"{told[:_LONGEST]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def _some(names: Iterable[str]) -> list[str]:
+    """Some of the names, in their order, and how many more there are."""
+    names = sorted(names)
+    more = [f"and {len(names) - _MOST} more"] if len(names) > _MOST else []
+    return [shown(name) for name in names[:_MOST]] + more
+
+
+class Peers:
+    """Who is there, in words."""
+
+    __slots__ = ("available", "connected")
+
+    def __init__(self, members: dict[str, list[str]]) -> None:
+        names = sorted(members)
+        lines = [f"{shown(name)} exposes {', '.join(_some(members[name])) or 'nothing'}" for name in names[:_MOST]]
+        if len(names) > _MOST:
+            lines.append(f"and {len(names) - _MOST} more")
+        self.connected = "Connected peers:" + ("".join(f"\n- {line}" for line in lines) or " none")
+        self.available = "Available peers: [" + ", ".join(f"'{name}'" for name in _some(names)) + "]"
+
+
+def tell_peers(error: ReceiverNotFound, head: str, peers: Peers) -> None:
     """Has an error say which call failed, and who is there that exposes what."""
-    lines = []
-    for name in _some(sorted(members)):
-        lines.append(f"      • {name}")
-        if name in members:
-            exposed = ", ".join(_some(sorted(members[name])))
-            lines.append(f"          callbacks: {f'[{exposed}]' if exposed else '(none)'}")
-    peers = "\n".join(lines) or "      (none)"
-    _say(error, f"{head}: ReceiverNotFound\n\n  {error.message}\n\n  Connected peers:\n{peers}")
+    _say(error, f"{head}: ReceiverNotFound: {error.message}\n{peers.connected}")
 
 
-def tell_available(error: ReceiverNotFound, head: str, members: dict[str, list[str]]) -> None:
+def tell_available(error: ReceiverNotFound, head: str, peers: Peers) -> None:
     """Has an error say which cast failed, and who is there."""
-    _say(error, f"{head}.\nAvailable peers: {_some(sorted(members))}\n{error.message}")
+    _say(error, f"{head}.\n{peers.available}\n{error.message}")
 
 
 def _say(error: ReceiverNotFound, text: str) -> None:
@@ -107,6 +143,6 @@ def not_listening(error: InitializationError) -> InitializationError:
         return error
     host, port = taken.groups()
     return InitializationError(
-        f"ConnectionRefused\n\n  Failed to start the server on {host}:{port}.\n  Port {port} on {host} is already occupied "
-        f"by another process: give another, or 0 for any that is free ({error.message})"
+        f"Failed to start the server on {host}:{port}: the port is already occupied by another process. Give another, or "
+        f"0 for any that is free ({error.message})"
     )

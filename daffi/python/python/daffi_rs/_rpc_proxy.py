@@ -119,14 +119,10 @@ class _Proxy:
     def _call(self, name: str, args: Any, kwargs: Any) -> Any:
         raise NotImplementedError
 
-    def _members(self) -> dict[str, list[str]]:
-        node = self._conn.client._node
-        return {} if node is None else dict(node.members())
-
     def _tell_peers(self, error: ReceiverNotFound, name: str) -> None:
         """Has an error of this call say who is there. One that says it already is of another call."""
         if error.message.startswith(UNTOLD):
-            tell_peers(error, self._unable(name), self._members())
+            tell_peers(error, self._unable(name), self._conn.client._peers())
 
     def _unable(self, name: str) -> str:
         return f"Unable to proceed with {self._style}(fn: {name!r})"
@@ -195,7 +191,7 @@ class _Cast(_Proxy):
 
     def _tell_peers(self, error: ReceiverNotFound, name: str) -> None:
         if error.message.startswith(UNTOLD):
-            tell_available(error, f"No receivers found for {self._told}(fn={name!r})", self._members())
+            tell_available(error, f"No receivers found for {self._told}(fn={name!r})", self._conn.client._peers())
 
 
 class RpcProxy(_Rpc):

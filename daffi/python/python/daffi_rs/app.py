@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import _daffi_rs, _keeping
 from ._application import Application, EventsMixin, ServerMode
 from ._options import Options, check_workers
-from ._refusals import check_members, not_listening
+from ._refusals import Peers, check_members, not_listening
 from ._rpc_proxy import _MAX_PROBES, ClientConnection
 from .exceptions import ConnectionLost, InitializationError, NodeEvicted
 from .registry._executor_registry import EXECUTOR_REGISTRY
 
 #: In compat mode `join` gives a server up that is gone for so many seconds: 3.0.1 tries once.
 _LOST_AFTER = 1.0
+#: Telling who is there takes at most this share of the time of a program whose calls all fail.
+_TELLING = 0.05
 log = logging.getLogger("daffi_rs")
 
 
@@ -111,6 +114,8 @@ class Client(Application):
 
     _known_streams: dict[str, bool]
     _probes = 0
+    #: Who was there, and until when errors say so.
+    _seen: tuple[Peers, float] | None = None
     _meaningless = ("max_connections",)
 
     @property
@@ -183,6 +188,19 @@ class Client(Application):
         missing = sorted(set(members) - there)
         names = ", ".join(map(repr, missing))
         return TimeoutError(f"Timed out after {timeout}s waiting for members: {{{names}}}")
+
+    def _peers(self) -> Peers:
+        """Who is there, for errors. In a large network it is looked up the less often, as it takes the longer."""
+        seen, began = self._seen, time.monotonic()
+        if seen is not None and began < seen[1]:
+            return seen[0]
+        members: dict[str, list[str]] = {}
+        # The client may be stopped meanwhile, and the error is that of the call all the same.
+        with contextlib.suppress(Exception):
+            members = dict(self._node.members())
+        peers, now = Peers(members), time.monotonic()
+        self._seen = peers, now + (now - began) / _TELLING
+        return peers
 
     def _may_stream(self, node: Any, name: str) -> bool:
         known = self._known_streams.get(name)
