@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import atexit as _atexit
 
-from . import _compat, _daffi_rs, _feeding, _log
+from . import _compat, _daffi_rs, _exit, _feeding, _log
 from ._calls import Call, current_call
 from ._compat import compat
 from ._incoming import Incoming
@@ -25,6 +25,7 @@ _atexit.register(_daffi_rs.leave)
 _atexit.register(_log.end)
 _atexit.register(_feeding.end)
 _atexit.register(_daffi_rs.shut_down)
+_atexit.register(_exit.tell_left)
 _compat.from_environment()
 
 __all__ = [

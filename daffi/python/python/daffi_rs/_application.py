@@ -134,8 +134,8 @@ class Application(EventsMixin):
         max_values = check_max_values(max_values)
         self._policy: Any = "trusting" if trusting else TRUSTED if max_values is None else TRUSTED.limited(max_values)
         self._node: Any = None
-        #: The process that the node runs in: a child that was forked from it has none.
-        self._process = 0
+        #: The process that the node was made in, or runs in: a child that was forked from it has none.
+        self._process = os.getpid()
         self._stop_event: Any = threading.Event()
         #: Set once the node runs, or is stopped without having run.
         self._moved = threading.Event()
@@ -341,7 +341,7 @@ class Application(EventsMixin):
         """The program ends. A `stop` of its own is called, unless the node is stopped; the engine ends all others."""
         own = "stop" in self.__dict__ or getattr(type(self), "stop", None) is not _STOP
         stopped = self._node is None and self._stop_event.is_set()
-        if own and not stopped and (self._node is None or self._is_here()):
+        if own and not stopped and self._is_here():
             self.stop()
 
     def _serves_by_threads(self) -> bool:
