@@ -403,8 +403,8 @@ impl ClientBuilder {
     /// Gives the client at once, and connects in the background, so that it may start before its
     /// server does.
     ///
-    /// It tries for as long as it lives, unless what fails can never work as it is set up
-    /// ([`is_retryable`](InitializationError::is_retryable)): then it ends as
+    /// It tries for as long as it lives, unless what fails before its first connection can never
+    /// work as it is set up ([`is_retryable`](InitializationError::is_retryable)): then it ends as
     /// [`Ended::CannotConnect`], and what waits for it says why. A server that refuses it, is not
     /// there or shows a wrong certificate may do otherwise later. Until there is a connection
     /// [`Client::state`] is

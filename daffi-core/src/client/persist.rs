@@ -28,7 +28,8 @@ pub(super) struct LostConn<'a> {
 /// If this node replaced it itself others are tried when that has failed: what is said there would
 /// do the same again.
 ///
-/// Ends in vain when the node is stopped, and when nothing can come of any address any more.
+/// Ends in vain when the node is stopped and, if there was no connection before, when nothing can
+/// come of any address any more.
 pub(super) async fn persist(
     shared: &Arc<ClientCore>,
     ends: &Ends,
@@ -63,7 +64,8 @@ pub(super) async fn persist(
                 }
                 Err(_) if shared.node.life.is_stopping() => {}
                 Err(error) => {
-                    in_vain[at] = error.is_final();
+                    // Whoever was connected was set up well: another server stands there for now.
+                    in_vain[at] = before.is_none() && error.is_final();
                     if in_vain.iter().all(|in_vain| *in_vain) {
                         shared.note_failure(&error);
                         let (node, error) = (&shared.node.name, &error as &dyn std::error::Error);
@@ -75,6 +77,8 @@ pub(super) async fn persist(
             },
             () = shared.node.life.stopping.cancelled(), if attempts.is_empty() => return Err(Ended::Stopped),
             () = sleep_until(due), if next.is_some() && !shared.node.life.is_stopping() => {
+                // What was said there before is looked at again.
+                in_vain[at] = false;
                 match back_to.take() {
                     Some(at) => attempts.begin_alone(at, schedule.tries(at)),
                     None => attempts.begin(at, schedule.tries(at)),

@@ -353,6 +353,11 @@ impl Outbox {
         self.queue.lock().end()
     }
 
+    /// All requests before this place have arrived.
+    pub(crate) fn forget_unanswered(&self, arrived: u64) {
+        self.queue.lock().unanswered.forget_before(arrived);
+    }
+
     /// Where the last request of this node ends that nobody answers.
     pub(crate) fn unanswered_end(&self) -> u64 {
         self.queue.lock().unanswered.end()

@@ -114,6 +114,8 @@ impl SlowPace {
     /// How many bytes may be read now, at so many a second at most; or when to look again.
     pub(super) fn allows(&mut self, a_second: usize, now: Instant) -> Result<usize, Instant> {
         if self.left > 0 {
+            // It may be of a time when more was allowed.
+            self.left = self.left.min(self.rate.part_of(a_second)).max(1);
             return Ok(self.left);
         }
         let passed = match self.allowed_at {
@@ -247,6 +249,14 @@ mod tests {
             pace.interrupt();
         }
         assert_eq!(pace.allows(SLOW, now), Ok(SLOW / 8));
+    }
+
+    #[test]
+    fn what_was_allowed_before_is_no_more_than_what_is_allowed_now() {
+        let (mut pace, now) = (SlowPace::default(), Instant::now());
+        assert_eq!(pace.allows(CRAWL, now), Ok(CRAWL / 8));
+        pace.takes(1);
+        assert_eq!(pace.allows(100, now), Ok(100));
     }
 
     #[test]

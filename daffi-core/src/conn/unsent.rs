@@ -11,7 +11,7 @@ use bytes::Buf;
 use daffi_transport::Batch;
 use daffi_wire::{Header, Kind};
 
-use super::{Conn, Handler, driver::Driver, outbox::Remains};
+use super::{Conn, Handler, driver::Driver, outbox::Remains, shutdown::Shutdown};
 
 /// Requests that nobody answers and that did not arrive, wholly or in part. Whoever waits for an
 /// answer hears by itself that there will be none.
@@ -41,9 +41,9 @@ impl LeftUnsent {
     }
 }
 
-/// Runs of requests that are known at a time. What is older is forgotten: there were so many
-/// changes of size, or frames between them, that it will have arrived, or else less is told than is
-/// lost.
+/// Runs of requests that are known at a time. Where there are so many changes of size, or frames
+/// between them, each two neighbours become one of their mean size: all requests are still counted,
+/// and where each of them lies is nearly so.
 const MOST_RUNS: usize = 128;
 
 /// Where in the stream of a connection those requests of this node lie that nobody answers.
@@ -72,11 +72,31 @@ impl NowaitRuns {
             Some(last) if last.size == size && last.end() == begin => last.requests += 1,
             _ => {
                 if self.0.len() == MOST_RUNS {
-                    self.0.pop_front();
+                    self.merge_neighbours();
                 }
                 self.0.push_back(NowaitRun { begin, size, requests: 1 });
             }
         }
+    }
+
+    /// All before this place has arrived.
+    pub(super) fn forget_before(&mut self, place: u64) {
+        while self.0.front().is_some_and(|first| first.end() <= place) {
+            self.0.pop_front();
+        }
+    }
+
+    fn merge_neighbours(&mut self) {
+        let mut merged = VecDeque::with_capacity(MOST_RUNS);
+        while let Some(mut run) = self.0.pop_front() {
+            if let Some(next) = self.0.pop_front() {
+                let bytes = run.requests * run.size + next.requests * next.size;
+                run.requests += next.requests;
+                run.size = bytes / run.requests;
+            }
+            merged.push_back(run);
+        }
+        self.0 = merged;
     }
 
     /// Where the last of them ends.
@@ -118,7 +138,9 @@ impl<R: Handler> Driver<R> {
 
     /// Bytes that were written and did not arrive at the peer's host, as far as that is known.
     fn lost_bytes(&mut self) -> usize {
-        let now = self.way.unacknowledged_bytes();
+        // The end of the stream counts as one, and is nobody's request.
+        let of_end = usize::from(matches!(self.shutdown, Shutdown::Lingering));
+        let now = self.way.unacknowledged_bytes().map(|bytes| bytes.saturating_sub(of_end));
         let on_the_way = match (self.before_the_end, now) {
             (Some(before), Some(now)) => before.min(now),
             // The system has forgotten it all.
@@ -243,15 +265,25 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_known_than_has_a_bound() {
+    fn what_is_known_has_a_bound_and_no_request_is_forgotten_that_has_not_arrived() {
         let mut unanswered = NowaitRuns::default();
-        let mut at = 0;
-        for size in (10..).take(10 * MOST_RUNS) {
+        let (mut at, mut places, count) = (0, Vec::new(), 100 * MOST_RUNS);
+        for n in 0..count {
+            let size = 1_000 + n * 37 % 101;
             unanswered.note(at, size);
+            places.push(at);
             at += size as u64;
+            assert!(unanswered.0.len() <= MOST_RUNS);
         }
-        assert_eq!((unanswered.0.len(), unanswered.end()), (MOST_RUNS, at));
-        assert_eq!(unanswered.within(0, at).requests, MOST_RUNS as u64);
+        let end = unanswered.end();
+        assert_eq!((end, unanswered.within(0, at).requests), (at, count as u64));
         assert_eq!(unanswered.within(at - 1, at), LeftUnsent { requests: 1, bytes: 1 });
+        for arrived in [count / 4, count / 2, count - MOST_RUNS] {
+            let left = unanswered.within(places[arrived], at).requests;
+            let true_count = (count - arrived) as u64;
+            assert!(left.abs_diff(true_count) <= true_count / 50 + 2, "{left} of {true_count}");
+        }
+        unanswered.forget_before(at);
+        assert_eq!((unanswered.0.len(), unanswered.within(0, at)), (0, LeftUnsent::default()));
     }
 }

@@ -96,6 +96,7 @@ impl<R: Handler> Driver<R> {
         if way.unacknowledged == 0 {
             if self.write.unflushed == 0 {
                 self.way.arrived = self.conn.outbox.bytes_written();
+                self.conn.outbox.forget_unanswered(self.way.arrived);
             }
             return Ok(());
         }

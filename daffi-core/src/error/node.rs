@@ -256,8 +256,8 @@ pub enum Ended {
     /// [`reconnect_when_evicted`](crate::NodeConfig::reconnect_when_evicted) is not set: a client
     /// only.
     Evicted,
-    /// It has no connection, and as it is set up none can come about at any of its addresses, for a
-    /// reason that is not [retryable](InitializationError::is_retryable):
+    /// It never had a connection, and as it is set up none can come about at any of its addresses,
+    /// for a reason that is not [retryable](InitializationError::is_retryable):
     /// [`Client::last_failure`](crate::Client::last_failure) says which. A client only.
     CannotConnect,
     /// The tokio runtime that it ran on was dropped before it was stopped. Final.

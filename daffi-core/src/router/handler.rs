@@ -287,7 +287,7 @@ impl RouterHandler {
             &shared.callbacks,
             &shared.waiting.ready,
         );
-        let sender = Sender::new(Arc::clone(&me), &shared.counters, shared.server.config.limits);
+        let sender = Sender::new(Arc::clone(&me), shared, shared.server.config.limits);
         let (evicted, is_shown) = self.take_name(&sender, member, frame)?;
         let rights = std::mem::replace(&mut self.rights, Rights::new(Arc::clone(&self.conn)));
         if !rights.is_current(&shared.server.guard) {

@@ -119,7 +119,7 @@ struct RouterShared {
     call_limit: Option<CallLimit>,
     /// There is something to tell the members.
     news: Arc<Notify>,
-    counters: Arc<Counters>,
+    counters: Counters,
     /// What is counted of each callback that is called.
     callbacks: Arc<RoutedCallbacks>,
     told: ToldStats,
@@ -194,7 +194,7 @@ impl ReadyRouter {
             suspects: Suspects::new(),
             call_limit,
             news: Arc::default(),
-            counters: Arc::default(),
+            counters: Counters::default(),
             callbacks: Arc::new(RoutedCallbacks::new()),
             told: ToldStats::default(),
         });

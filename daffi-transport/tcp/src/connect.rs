@@ -194,11 +194,13 @@ fn with_silent(all: &[SocketAddr], failures: Vec<(SocketAddr, io::Error)>) -> Ve
 
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
+    // Some systems call it invalid to ask about a connection that the other end has reset already.
+    let gone = |error| io::Error::new(io::ErrorKind::ConnectionAborted, error);
     // Whoever keeps trying a free local port gets it as its own port one day, and meets itself.
-    if stream.local_addr()? == stream.peer_addr()? {
+    if stream.local_addr().map_err(gone)? == stream.peer_addr().map_err(gone)? {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
-    configure(&stream)?;
+    configure(&stream).map_err(gone)?;
     Ok(stream)
 }
 

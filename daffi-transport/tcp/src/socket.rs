@@ -42,6 +42,9 @@ pub(crate) fn join_failures(mut failures: Vec<(SocketAddr, io::Error)>) -> io::E
         (Some((address, last)), false) => {
             let kind = last.kind();
             failures.push((address, last));
+            // Of several one that may work later is enough.
+            let kinds = failures.iter().rev().map(|(_, error)| error.kind());
+            let kind = kinds.into_iter().find(|kind| *kind != io::ErrorKind::InvalidInput).unwrap_or(kind);
             let each: Vec<String> = failures.iter().map(|(address, error)| format!("{address}: {error}")).collect();
             io::Error::new(kind, AllRefused(each.join("; ")))
         }
@@ -70,5 +73,17 @@ mod tests {
         assert_eq!(join_failures(vec![failure("127.0.0.1:7", "no")]).to_string(), "no");
         let both = join_failures(vec![failure("127.0.0.1:7", "no"), failure("[::1]:7", "never")]);
         assert_eq!(both.to_string(), "127.0.0.1:7: no; [::1]:7: never");
+    }
+
+    /// A link-local address without its scope is invalid for ever, and beside it stands a good one.
+    #[test]
+    fn of_several_failures_one_that_may_pass_is_enough() {
+        let failures = |kinds: &[io::ErrorKind]| {
+            kinds.iter().map(|kind| ("127.0.0.1:1".parse().unwrap(), io::Error::from(*kind))).collect()
+        };
+        let (refused, invalid) = (io::ErrorKind::ConnectionRefused, io::ErrorKind::InvalidInput);
+        assert_eq!(join_failures(failures(&[refused, invalid])).kind(), refused);
+        assert_eq!(join_failures(failures(&[invalid, refused])).kind(), refused);
+        assert_eq!(join_failures(failures(&[invalid, invalid])).kind(), invalid);
     }
 }

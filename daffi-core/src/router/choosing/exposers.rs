@@ -189,6 +189,12 @@ impl Able {
         (0..self.count(level_four)).filter_map(|at| self.get(at)).find(|peer| peer.id() != but && is_so(peer))
     }
 
+    /// One of them, if all that may be asked owe words.
+    pub(crate) fn all_owe(&self, level_four: bool, but: u64) -> Option<&Arc<Peer>> {
+        let owing = self.find(level_four, but, |_| true)?;
+        self.find(level_four, but, |peer| !peer.owed.is_any()).is_none().then_some(owing)
+    }
+
     /// The better one of two that are drawn, without the member of connection `but`: that which has
     /// less to do. `None`: there is nobody.
     pub(crate) fn choose(&self, level_four: bool, but: u64, mut now: impl FnMut() -> u64) -> Option<&Arc<Peer>> {

@@ -21,9 +21,15 @@ impl Drop for Sender {
     /// here, and said.
     fn drop(&mut self) {
         let lost: usize = self.flows.get_mut().values().map(|flow| flow.held.nowait_requests()).sum();
-        if lost > 0 {
-            self.counters.dropped_requests.fetch_add(lost as u64, Ordering::Relaxed);
-            let sender = Shown::new(&self.peer.name);
+        if lost == 0 {
+            return;
+        }
+        let Some(router) = self.router.upgrade() else { return };
+        router.counters.dropped_requests.fetch_add(lost as u64, Ordering::Relaxed);
+        let sender = Shown::name(&self.peer.name);
+        if router.server.life.is_killed() {
+            tracing::debug!(%sender, lost, "nowait requests are lost: this router stopped before there was room for them");
+        } else {
             tracing::warn!(%sender, lost, "nowait requests are lost: their sender left before there was room for them");
         }
     }

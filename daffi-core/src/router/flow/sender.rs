@@ -1,7 +1,7 @@
 //! What one member of a Router sends: calls, and its nowait traffic as each receiver takes it.
 
 use std::sync::{
-    Arc,
+    Arc, Weak,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     conn::{Class, Closed, Ticket, Turn},
-    router::{Peer, stats::Counters},
+    router::{Peer, RouterShared},
 };
 
 /// A member as the sender of requests. It is held by its connection, by the table while it bears
@@ -38,7 +38,7 @@ pub(crate) struct Sender {
     waiting: AtomicUsize,
     /// Waiting calls that this member's driver is to send on.
     anew: Mutex<Vec<CallId>>,
-    pub(super) counters: Arc<Counters>,
+    pub(super) router: Weak<RouterShared>,
     limits: Limits,
 }
 
@@ -68,14 +68,14 @@ impl Lost {
 }
 
 impl Sender {
-    pub(crate) fn new(peer: Arc<Peer>, counters: &Arc<Counters>, limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(peer: Arc<Peer>, router: &Arc<RouterShared>, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             peer,
             flows: Mutex::default(),
             held: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             anew: Mutex::default(),
-            counters: Arc::clone(counters),
+            router: Arc::downgrade(router),
             limits,
         })
     }

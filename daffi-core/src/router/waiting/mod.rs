@@ -288,6 +288,8 @@ impl RouterShared {
         } else if call.sender.peer.conn.outbox.is_full() {
             let me = &call.sender.peer;
             format!("its caller took too little of what waits for it: {}", me.conn.outbox.crowd(&me.name))
+        } else if let Some(owing) = able.as_ref().and_then(|able| able.all_owe(line.level_four, caller)) {
+            owing.owed.refusal(&owing.name)
         } else {
             format!("others waited before it, and those who expose \"{method}\" took too few")
         };

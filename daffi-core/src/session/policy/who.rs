@@ -90,10 +90,10 @@ impl fmt::Display for Identity {
     /// As rules write it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Token(name) => write!(f, "token:{}", Shown::name(name)),
+            Self::Token(name) => write!(f, "token:{}", Shown::new(name)),
             Self::Uri(uri) => write!(f, "uri:{}", Shown::new(uri)),
-            Self::Dns(name) => write!(f, "dns:{}", Shown::name(name)),
-            Self::CommonName(name) => write!(f, "cn:{}", Shown::name(name)),
+            Self::Dns(name) => write!(f, "dns:{}", Shown::new(name)),
+            Self::CommonName(name) => write!(f, "cn:{}", Shown::new(name)),
             Self::Uid(uid) => write!(f, "uid:{uid}"),
             Self::Address(ip) => write!(f, "addr:{ip}"),
             Self::Other(peer) => f.write_str(peer),
