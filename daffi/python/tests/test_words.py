@@ -177,7 +177,7 @@ def test_what_cannot_be_a_callback():
 
 
 def test_settings_of_nodes():
-    with pytest.raises(failures.InitializationError, match="TCP and a Unix socket, respectively: give one"):
+    with pytest.raises(failures.InitializationError, match="^Provide either 'unix_sock_path' or .*respectively"):
         Service("service", "127.0.0.1", 1, unix_sock_path="/tmp/x")
     with pytest.raises(ValueError, match="Use workers=1 for inline"):
         Service("service", "127.0.0.1", 0, workers=0).start()

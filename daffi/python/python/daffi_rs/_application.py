@@ -109,8 +109,8 @@ class Application(EventsMixin):
     ) -> None:
         if unix_sock_path and host:
             raise InitializationError(
-                "host and unix_sock_path are given, which mean TCP and a Unix socket, respectively: give one of them, or "
-                "several endpoints as addresses"
+                "Provide either 'unix_sock_path' or 'host': they mean a Unix socket and TCP, respectively, and both are given. "
+                "Several endpoints are given as addresses"
             )
         if addresses is not None and (host or port is not None or unix_sock_path):
             raise InitializationError("addresses are given beside host, port or unix_sock_path: give one or the other")
