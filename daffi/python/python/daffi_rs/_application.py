@@ -199,6 +199,10 @@ class Application(EventsMixin):
         """Whether it is a client whose connection was lost."""
         return False
 
+    def _is_over(self) -> bool:
+        """Whether it is a client that ended by itself."""
+        return False
+
     def _is_stranded(self) -> bool:
         """Whether its callbacks can never run again."""
         return False
@@ -264,6 +268,7 @@ class Application(EventsMixin):
             self._events.begin()
         except BaseException:
             node.stop_soon()
+            _log.leave(self._told)
             raise
         self._node, self._process, self._connection_error = node, os.getpid(), None
         self._stop_event.clear()
@@ -330,8 +335,7 @@ class Application(EventsMixin):
                 runner.close()
             events.close()
             self._events = events.renewed()
-            if not own:
-                _log.leave(self._told)
+            _log.leave(self._told, waits=not own)
             self._ended()
 
     def _stop_by_signal(self) -> None:
@@ -360,6 +364,7 @@ class Application(EventsMixin):
             runner.close()
         events.close()
         self._events = events.renewed()
+        _log.leave(self._told)
         self._ended()
 
     def join(self) -> None:

@@ -27,7 +27,7 @@ _lock = threading.RLock()
 
 
 class Told:
-    """Tells a node of callbacks that are registered, and does not keep it."""
+    """Stands for a node, which it does not keep: it tells it of callbacks that are registered."""
 
     __slots__ = ("_node",)
 
@@ -38,6 +38,11 @@ class Told:
         node = self._node()
         if node is not None:
             node._added(executor)
+
+    def is_over(self) -> bool:
+        """Whether the node ended, though nobody stopped it."""
+        node = self._node()
+        return node is None or node._is_over()
 
 
 def unsubscribe(told: Told) -> None:
@@ -65,6 +70,7 @@ def _forgotten(name: str, inner: Any, desks: list[Any], told: Told, process: int
         inner.stop_soon()
         for desk in desks:
             desk.close()
+        _log.leave(told)
 
 
 def ended(node: Application) -> None:

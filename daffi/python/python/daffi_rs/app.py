@@ -169,6 +169,10 @@ class Client(Application):
         node = self._node
         return node is not None and self._is_here() and bool(node.is_lost())
 
+    def _is_over(self) -> bool:
+        node = self._node
+        return node is not None and self._is_here() and node.ended() is not None
+
     def _connected(self) -> Any:
         node = self._node
         if node is None:

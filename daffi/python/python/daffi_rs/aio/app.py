@@ -141,8 +141,7 @@ class AsyncApplication:
             events, self._events = self._events, self._events.renewed()
             events.close()
         finally:
-            if self._ending is not None:
-                _log.leave(self._told)
+            _log.leave(self._told)
             self._ending = None
             self._ended()
 
@@ -150,6 +149,7 @@ class AsyncApplication:
         # The loop runs no more, but what the program does to end it.
         if (node := self._end()) is not None:
             node.stop_soon()
+            _log.leave(self._told)
             self._ended()
 
     def _is_stranded(self) -> bool:
