@@ -225,6 +225,32 @@ def test_pools_serve_callbacks_after_the_main_thread(start):
     assert running.stop() == ["hook"] and running.errors() == ""
 
 
+PROCESSES = """
+    import multiprocessing, sys
+    from concurrent.futures import ProcessPoolExecutor
+    from daffi_rs import Service, callback
+
+    @callback
+    def pooled():
+        return pool.submit(abs, -1).result()
+
+    if __name__ == "__main__":
+        pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        service = Service("worker", "127.0.0.1", 0, workers=4)
+        service.start()
+        print(service.port, flush=True)
+"""
+
+
+def test_a_pool_of_processes_serves_callbacks_after_the_main_thread(start):
+    running = program(start, PROCESSES, env=COMPAT)
+    with Client("caller", "127.0.0.1", int(running.line())) as conn:
+        for _ in range(20):
+            assert conn.rpc(timeout=30).pooled() == 1
+            time.sleep(0.01)
+    assert running.stop() == [] and running.errors() == ""
+
+
 @pytest.mark.parametrize(
     "handler, code, error",
     [

@@ -278,6 +278,8 @@ class Application(EventsMixin):
         self._moved.set()
         if self._compat:
             end_at_sigterm(_stop_all)
+            if self.workers > 1 and self._serves_by_threads():
+                _exit.keeps_alive()
 
     def _kept_by(self) -> set[Application]:
         """What keeps this node while it runs, whether or not the program does."""

@@ -30,6 +30,8 @@ log = logging.getLogger("daffi_rs")
 _RETURNS = {opcode.opmap[name] for name in ("RETURN_VALUE", "RETURN_CONST") if name in opcode.opmap}
 #: The frame of the program's main module, once a node was made in it.
 _main: types.FrameType | None = None
+#: Whether there was a node that keeps the process alive.
+_keeps = False
 
 
 class _Place:
@@ -160,6 +162,19 @@ def _end(code: int, process: int) -> None:
         with contextlib.suppress(Exception):
             stream.flush()
     os._exit(code)
+
+
+def keeps_alive() -> None:
+    """A node begins that keeps the process alive after the main thread. Pools of processes end after it, too, whose
+    module is loaded here, since it takes long and cannot be loaded any more then."""
+    global _keeps
+    if not _keeps:
+        _keeps = True
+        # Where the platform has none there are no such pools, and at the end of the program nothing is to be kept.
+        with contextlib.suppress(ImportError, RuntimeError):
+            import concurrent.futures.process
+
+            _register(main_ended)
 
 
 # Before threads are waited for and before hooks of `atexit` run, as threads that keep a process alive do it.
