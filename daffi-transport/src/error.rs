@@ -4,7 +4,7 @@ use daffi_wire::{DecodeError, Foreign, Shown};
 
 use crate::{
     Endpoint, EndpointError,
-    advice::{advice_to_listen, to_connect},
+    advice::{Unreached, advice_to_listen},
 };
 
 /// Why an established link ended. It is cheap to clone, because it goes to everybody who waits on
@@ -115,8 +115,9 @@ impl fmt::Display for ConnectError {
             Self::Endpoint(error) => error.fmt(f),
             Self::Settings { endpoint, source } => write!(f, "cannot connect to {endpoint}: {source}"),
             Self::Failed { endpoint, phase, source } => {
-                let advice = if *phase == Phase::Connect { to_connect(&**source) } else { "" };
-                write!(f, "{}: {source}{advice}", what_failed(*phase, endpoint))
+                write!(f, "{}: {source}", what_failed(*phase, endpoint))?;
+                let reason = Unreached::of(*phase, &**source);
+                reason.map_or(Ok(()), |reason| write!(f, "; {}", reason.advice()))
             }
         }
     }
@@ -265,7 +266,8 @@ impl fmt::Display for BindError {
         match self {
             Self::Endpoint(error) => error.fmt(f),
             Self::Io { endpoint, source } => {
-                write!(f, "cannot listen on {endpoint}: {source}{}", advice_to_listen(source))
+                write!(f, "cannot listen on {endpoint}: {source}")?;
+                advice_to_listen(source).map_or(Ok(()), |advice| write!(f, "; {advice}"))
             }
             Self::Settings { endpoint, source } => write!(f, "cannot listen on {endpoint}: {source}"),
         }

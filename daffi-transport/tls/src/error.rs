@@ -111,9 +111,11 @@ pub enum TlsError {
     /// The peer's bytes are no TLS.
     #[error("the peer does not speak TLS there: use {PLAIN}, or TLS at both ends")]
     NotTls,
-    /// The peer closed before the handshake was over, as a server does that does not speak TLS.
+    /// The peer closed before the handshake was over, or reset the connection: it stops, wants
+    /// nothing of this client, or does not speak TLS.
     #[error(
-        "the peer closed the connection during the handshake, as one does that does not speak TLS there: then use {PLAIN}"
+        "the peer closed the connection during the handshake: it may be restarting, or refuse this client, which its log \
+         says; if the server is plain, without TLS, use {PLAIN}"
     )]
     Closed,
     /// The peer's certificate is not to be trusted.
@@ -250,7 +252,7 @@ mod tests {
         let refused = || TlsError::Refused { alert: "CertificateUnknown".into() };
         let handshakes: Vec<(_, _, _, Next)> = rows! { TlsError:
             TlsError::NotTls => TlsError::NotTls, Ok("use tcp:// in place of tls://, and ws:// in place of wss://");
-            TlsError::Closed => TlsError::Closed, Ok("then use tcp:// in place of tls://");
+            TlsError::Closed => TlsError::Closed, Ok("it may be restarting, or refuse this client, which its log says; if the server is plain");
             TlsError::Certificate { .. } => certificate(), Ok("make a usable one with");
             TlsError::NoCertificate => TlsError::NoCertificate, Ok("give it one that");
             TlsError::Refused { .. } => refused(), Ok("let it pin or trust this certificate");

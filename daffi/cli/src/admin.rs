@@ -96,7 +96,7 @@ fn failure(error: AdminError) -> Failure {
         AdminError::Bind { ref source, .. } => Failure::NotListening(format!(
             "--admin: {}{}{}",
             with_causes(&error),
-            advice_to_listen(source),
+            advice_to_listen(source).map_or_else(String::new, |advice| format!("; {advice}")),
             lack(source)
         )),
         error => Failure::Usage(format!("--admin-token-file: {error}")),

@@ -3,7 +3,7 @@
 use std::{error::Error, io};
 
 use daffi::{
-    CallError, Disconnected, InitializationError, TlsSettingsError,
+    CallError, Disconnected, Ended, InitializationError, Shown, TlsSettingsError,
     transport::{BindError, ConnectError, LinkError},
 };
 use rustix::io::Errno;
@@ -71,7 +71,10 @@ impl From<CallError> for Failure {
             // It says itself that the call did not run.
             CallError::Disconnected(_) if error.is_retryable() => Self::NoConnection(text),
             // It says itself what may become of the call.
-            CallError::Stopped | CallError::CannotConnect(_) => Self::NoConnection(text),
+            CallError::Stopped => Self::NoConnection(text),
+            CallError::CannotConnect(ref why) => {
+                Self::NoConnection(format!("the call was not sent: {}", cannot_connect(Some(&Shown::new(why).to_string()))))
+            }
             // Its own words are for programs.
             CallError::Evicted => Self::NoConnection(
                 "a newer connection took the name of this one; whether the callback ran is unknown: choose another --name, or \
@@ -129,7 +132,7 @@ impl From<InitializationError> for Failure {
                 Self::NoConnection(hinted(&text, "--connect-timeout TIME waits longer"))
             }
             InitializationError::Connect(ConnectError::Failed { .. }) | InitializationError::Handshake { .. } => {
-                let advice = advice(&text, io_cause(&error));
+                let advice = advice(&error);
                 Self::NoConnection(text + advice)
             }
             // It says of each address what to do.
@@ -167,6 +170,40 @@ pub(crate) fn nobody(error: &CallError, method: &str, receiver: Option<&str>, li
     format!("{text}; `{list}` lists who is there and what they expose")
 }
 
+/// How a node ended that was not stopped, in words for who started the command; `why` is the last
+/// failure of a client that has no connection. `None`: it was stopped, and all was done.
+pub(crate) fn of_end(how: Ended, name: &str, why: Option<&str>) -> Option<Failure> {
+    let name = shown_name(name);
+    Some(match how {
+        Ended::Stopped => return None,
+        Ended::Evicted => {
+            Failure::NoConnection(format!("a newer connection took the name {name}: choose another --name"))
+        }
+        Ended::CutOff(calls) => Failure::CutOff(format!(
+            "{calls} {} not answered when --grace was over, and cut off: a longer --grace waits for more",
+            if calls == 1 { "call was" } else { "calls were" }
+        )),
+        Ended::Unsent { requests, bytes } => Failure::CutOff(format!(
+            "{requests} requests that nobody answers, {bytes} bytes, were not sent when --grace was over: the router takes nothing"
+        )),
+        Ended::CannotConnect => Failure::NoConnection(cannot_connect(why)),
+        Ended::Panicked => Failure::Failed(format!(
+            "{name} ended by an error of daffi itself: start it again, and report the panic that was told"
+        )),
+        // What is left of it are ends that this process brings about itself.
+        _ => Failure::Failed(format!("{name} ended before it was told to: start it again")),
+    })
+}
+
+/// It does not help to try again what cannot work as it was started.
+fn cannot_connect(why: Option<&str>) -> String {
+    let why = why.unwrap_or("no address can be connected to");
+    format!("no connection can come about as this was started, so it tries no more: {why}; {MEND}")
+}
+
+/// What to do about a connection that can never be.
+const MEND: &str = "choose another --name or address, whichever that says, and start it again";
+
 /// Signals cannot be heard.
 pub(crate) fn unheard(error: &io::Error) -> Failure {
     Failure::Failed(format!("signals cannot be listened for: {error}{}", lack(error)))
@@ -201,10 +238,10 @@ fn of_system<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
 }
 
 /// What the command can do beyond what the error says.
-fn advice(text: &str, error: Option<&io::Error>) -> &'static str {
-    match text.ends_with("start a node there") {
-        true => " with `daffi demo --listen URL`",
-        false => error.map_or("", lack),
+fn advice(error: &InitializationError) -> &'static str {
+    match error {
+        InitializationError::Connect(error) if error.is_nobody_there() => " with `daffi demo --listen URL`",
+        error => io_cause(error).map_or("", lack),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     escaped::write_json,
     json::{self, ParseError},
     python::{self, Meaning},
-    value::Json,
+    value::{BYTES_KEY, FLOAT_KEY, Json, MAP_KEY},
 };
 
 /// Bytes of a text that are repeated in what is said about it: more than that nobody pastes.
@@ -45,12 +45,17 @@ pub(crate) fn refusal(text: &str, error: &ParseError) -> Option<String> {
                 for_value(&value)
             ));
         }
+        if let Some(readings) = with_commas(bare) {
+            let written = readings.iter().map(|(json, what)| format!("{} for the {what}", for_shell(json)));
+            let written = written.collect::<Vec<_>>().join(", ");
+            return Some(format!("{shown} can mean several things: write {written}, and {quoted} for the text"));
+        }
         if let Some(json) = number(bare) {
             return Some(format!("{shown} is no number in JSON: {}", for_value(&json)));
         }
         match python::read(bare) {
             Some(Meaning::Value(value)) => {
-                return Some(format!("{shown} is how Python writes it: {}", for_value(&in_json(&value))));
+                return Some(format!("{shown} is how {} writes it: {}", writer(bare), for_value(&in_json(&value))));
             }
             Some(Meaning::NoJson(what)) => {
                 return Some(format!(
@@ -98,6 +103,47 @@ pub(crate) fn hint(text: &str) -> String {
     }
 }
 
+/// What digits with commas can mean, each with its JSON: a number in groups, several numbers, or
+/// one with a decimal comma. `None`: not more than one of these.
+fn with_commas(text: &str) -> Option<Vec<(String, &'static str)>> {
+    let is_part = |c: char| c.is_ascii_digit() || ".,+-".contains(c);
+    if !text.contains(',') || !text.chars().all(is_part) {
+        return None;
+    }
+    let (grouped, decimal) = (number(text), of_decimal_comma(text));
+    let list = match python::read(text) {
+        Some(Meaning::Value(value @ Value::List(_))) => Some(in_json(&value)),
+        _ => None,
+    };
+    let grouped = grouped.map(|json| (json, "number in groups"));
+    let list = list.map(|json| (json, "list"));
+    let decimal = decimal.map(|json| (json, "number, whose comma is a point in JSON"));
+    let readings: Vec<_> = [grouped, list, decimal].into_iter().flatten().collect();
+    (readings.len() > 1).then_some(readings)
+}
+
+/// The number with a comma in the place of its point, and points between groups of three digits, if
+/// it has those.
+fn of_decimal_comma(text: &str) -> Option<String> {
+    let (whole, fraction) = text.split_once(',')?;
+    let whole = match without_groups(&whole.trim_start_matches(['+', '-']).replace('.', ",")) {
+        Some(bare) if whole.starts_with('-') => format!("-{bare}"),
+        Some(bare) => bare,
+        None => whole.strip_prefix('+').unwrap_or(whole).to_owned(),
+    };
+    let are_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let json = format!("{whole}.{fraction}");
+    let is_decimal = are_digits(whole.trim_start_matches('-')) && are_digits(fraction);
+    (is_decimal && json::parse(&json).is_ok()).then_some(json)
+}
+
+/// Whose words a text is in: Python writes `inf` and `nan`, JavaScript begins them with a capital.
+fn writer(text: &str) -> &'static str {
+    let has = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));
+    let is_of_javascript = has(&["Infinity", "NaN"]) && !has(&["True", "False", "None", "(", "'"]);
+    if is_of_javascript { "JavaScript" } else { "Python" }
+}
+
 /// How a text is written so that it is taken as text.
 fn as_text(text: &str) -> String {
     if text.len() > REPEATED {
@@ -117,7 +163,7 @@ fn for_shell(text: &str) -> String {
 }
 
 /// JSON in which nothing needs to be escaped when it is shown.
-fn one_line(value: &Value) -> String {
+pub(crate) fn one_line(value: &Value) -> String {
     let mut json = Vec::new();
     let _infallible = write_json(&Json(value), false, &mut json);
     String::from_utf8_lossy(&json).into_owned()
@@ -150,7 +196,7 @@ fn in_json(value: &Value) -> String {
     };
     match value {
         Value::List(items) => format!("[{}]", items.iter().map(in_json).collect::<Vec<_>>().join(",")),
-        Value::Map(entries) if entries.iter().all(|(key, _)| matches!(key, Value::Str(_))) => {
+        Value::Map(entries) if entries.iter().all(|(key, _)| matches!(key, Value::Str(_))) && !is_tag(entries) => {
             let entries: Vec<_> = entries.iter().map(|entry| pair("", entry, ":", "")).collect();
             format!("{{{}}}", entries.join(","))
         }
@@ -162,6 +208,11 @@ fn in_json(value: &Value) -> String {
         Value::Float(number) if number.is_infinite() => if *number > 0.0 { INFINITE } else { BELOW_ALL }.to_owned(),
         plain => one_line(plain),
     }
+}
+
+/// Whether JSON of these entries would be read as what stands for something else.
+fn is_tag(entries: &[(Value, Value)]) -> bool {
+    matches!(entries, [(Value::Str(key), _)] if [BYTES_KEY, FLOAT_KEY, MAP_KEY].contains(&&**key))
 }
 
 /// How JSON writes a number as others do: in digits of another base, in groups of three digits,
@@ -225,265 +276,4 @@ fn without_groups(number: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::process::Command;
-
-    use super::*;
-    use crate::{failure::Failure, input::Input};
-
-    fn refusal_of(text: &str) -> String {
-        match Input::default().argument(text) {
-            Err(Failure::Usage(sentence)) => sentence,
-            other => panic!("{text}: {other:?}"),
-        }
-    }
-
-    /// What a shell makes of the words that are advised behind `before`, read as an argument.
-    fn paste(sentence: &str, before: &str, behind: &str) -> Value {
-        let advice = sentence.split_once(before).and_then(|(_, rest)| rest.split_once(behind));
-        let (advice, _) = advice.unwrap_or_else(|| panic!("no {before} in {sentence}"));
-        let shell = Command::new("sh").args(["-c", &format!("printf '%s\\n' {advice}")]).output().unwrap();
-        assert!(shell.status.success(), "{advice}: {shell:?}");
-        let word = String::from_utf8(shell.stdout).unwrap();
-        Input::default()
-            .argument(word.strip_suffix('\n').unwrap())
-            .unwrap_or_else(|error| panic!("{advice}: {error:?}"))
-    }
-
-    #[track_caller]
-    fn is_advised(text: &str, value: &Value) {
-        let sentence = refusal_of(text);
-        let advised = paste(&sentence, "write ", " for the value");
-        // NaN equals nothing.
-        assert_eq!(format!("{advised:?}"), format!("{value:?}"), "{sentence}");
-        assert_eq!(paste(&sentence, "and ", " or --text"), text.into(), "{sentence}");
-    }
-
-    #[test]
-    fn what_python_writes_is_refused_with_words_that_a_shell_takes() {
-        let (nan, inf) = (Value::Float(f64::NAN), Value::Float(f64::INFINITY));
-        for (text, value) in [
-            ("True", true.into()),
-            ("False ", false.into()),
-            (" None", Value::Null),
-            ("NaN", nan.clone()),
-            ("-nan", nan.clone()),
-            ("+nan", nan),
-            ("Infinity", inf.clone()),
-            ("+Infinity", inf.clone()),
-            ("inf", inf),
-            ("-inf", Value::Float(f64::NEG_INFINITY)),
-            ("-Infinity", Value::Float(f64::NEG_INFINITY)),
-            ("(1, 2)", vec![1, 2].into()),
-            ("(1,)", vec![1].into()),
-            ("()", Value::List(vec![].into())),
-            ("(\"it's\",\n 1)", Value::List(vec!["it's".into(), 1.into()].into())),
-            ("'ab'", "ab".into()),
-            ("u'it\\'s'", "it's".into()),
-            ("'a\\n\\xe4\\u20ac\\\\'", "a\n\u{e4}\u{20ac}\\".into()),
-            (r#"r"a\n""#, r"a\n".into()),
-            ("''", "".into()),
-            ("b'ab'", Value::Bytes(b"ab".as_slice().into())),
-            (r#"b"it's \x00\xff""#, Value::Bytes(b"it's \0\xff".as_slice().into())),
-            ("'''it's'''", "it's".into()),
-            ("'a' \"b\"", "ab".into()),
-            ("'a', 1", Value::List(vec!["a".into(), 1.into()].into())),
-            ("1,2", vec![1, 2].into()),
-            ("1, 2", vec![1, 2].into()),
-            ("None, 1", Value::List(vec![Value::Null, 1.into()].into())),
-            ("((1,2),3)", Value::List(vec![Value::from(vec![1, 2]), 3.into()].into())),
-            ("(None, +1_000)", Value::List(vec![Value::Null, 1000.into()].into())),
-            ("(True)", true.into()),
-            ("[True, 'a']", Value::List(vec![true.into(), "a".into()].into())),
-            ("{'a': (1,)}", Value::Map(vec![("a".into(), vec![1].into())].into())),
-            ("{1: None}", Value::Map(vec![(1.into(), Value::Null)].into())),
-            ("[1,]", vec![1].into()),
-            ("[-Infinity]", Value::List(vec![f64::NEG_INFINITY.into()].into())),
-            ("float('inf')", f64::INFINITY.into()),
-            ("float(\"-inf\")", f64::NEG_INFINITY.into()),
-            // A comma that separated arguments of a call in Python.
-            ("None,", Value::Null),
-            ("True,", true.into()),
-            ("true,", true.into()),
-            ("null,", Value::Null),
-            ("1,", 1.into()),
-            (".5,", 0.5.into()),
-            ("0x10,", 16.into()),
-            ("\"a\",", "a".into()),
-            ("'a',", "a".into()),
-            ("[1],", vec![1].into()),
-            ("{\"a\":1},", Value::Map(vec![("a".into(), 1.into())].into())),
-            // Blanks that JSON does not skip.
-            ("5\u{a0}", 5.into()),
-            ("\u{feff}true", true.into()),
-            ("1.5\u{200b}", 1.5.into()),
-        ] {
-            is_advised(text, &value);
-        }
-    }
-
-    #[test]
-    fn numbers_that_json_has_not_are_refused_with_how_it_has_them() {
-        for (text, value) in [
-            (".5", Value::from(0.5)),
-            ("5.", Value::from(5.0)),
-            ("-.25", Value::from(-0.25)),
-            ("+1.5", Value::from(1.5)),
-            ("+2e3", Value::from(2e3)),
-            ("1_000", Value::from(1000)),
-            ("-1_000_000.5", Value::from(-1_000_000.5)),
-            ("0x10", Value::from(16)),
-            ("-0b11", Value::from(-3)),
-            ("0o17", Value::from(15)),
-            ("0xffff_ffff_ffff_ffff_f", Value::from((1_i128 << 68) - 1)),
-            ("1,000", Value::from(1000)),
-            ("-1,234,567.5", Value::from(-1_234_567.5)),
-            ("\u{2212}5", Value::from(-5)),
-            ("+1e999", Value::from(f64::INFINITY)),
-            (".5e999", Value::from(f64::INFINITY)),
-            ("\u{2212}1e999", Value::from(f64::NEG_INFINITY)),
-        ] {
-            is_advised(text, &value);
-        }
-    }
-
-    #[test]
-    fn numbers_beyond_all_are_no_text() {
-        for (text, value) in [("1e999", f64::INFINITY), ("-1e999", f64::NEG_INFINITY), (" 1.5e400", f64::INFINITY)] {
-            let sentence = refusal_of(text);
-            assert_eq!(paste(&sentence, "write ", " for the infinite one"), value.into(), "{sentence}");
-            assert_eq!(paste(&sentence, "and ", " or --text"), text.into(), "{sentence}");
-        }
-        let within = refusal_of("[1, -1e999]");
-        assert!(
-            within.contains(r#"-1e999 is beyond those of 64 bits; the infinite one is {"$float": "-inf"}"#),
-            "{within}"
-        );
-    }
-
-    #[test]
-    fn what_no_json_is_says_so() {
-        for text in [
-            "...",
-            "{1,2}",
-            "{'a'}",
-            "(1, {2})",
-            "[set()]",
-            "[1j]",
-            "dict(a=1)",
-            "PosixPath('/tmp')",
-            "1j",
-            "(1+2j)",
-            "-0.5e3-1j",
-            "set()",
-            "Decimal('1.5')",
-            "datetime.date(2024, 2, 29)",
-            "uuid.UUID('00')",
-        ] {
-            let sentence = refusal_of(text);
-            assert!(sentence.contains("which no JSON is: send what the callback can make it of"), "{sentence}");
-            assert_eq!(paste(&sentence, "or write ", " or --text"), text.into(), "{sentence}");
-        }
-    }
-
-    #[test]
-    fn what_begins_like_json_and_is_none_is_quoted_for_a_shell() {
-        for text in ["[1,", "{'a': 1", "\"it's", "  {a: 1}", "[1], \"k\": {}", "[\"\u{1b}\u{9b}\n'\"", "{\"a\":1"] {
-            let sentence = refusal_of(text);
-            assert!(sentence.contains("begins like JSON and is none"), "{sentence}");
-            assert_eq!(paste(&sentence, "or write ", " or --text"), text.into(), "{sentence}");
-            let last = sentence.rsplit_once("or write").unwrap().1;
-            assert!(Shown::new(last).is_plain(), "it comes to a terminal as it is: {last:?}");
-        }
-        assert!(refusal_of("[True").contains("(True is true in JSON)"));
-        assert!(refusal_of("[-Infinity").contains(r#"and -Infinity {"$float": "-inf"})"#));
-        assert!(refusal_of("['a'").contains("(JSON has double quotes only)"));
-        let long = refusal_of(&format!("[{}", "x".repeat(1000)));
-        assert!(long.contains("write it in double quotes, as JSON has it, or --text") && long.len() < 600, "{long}");
-    }
-
-    #[test]
-    fn a_tag_that_means_nothing_says_how_to_send_it_all_the_same() {
-        for (text, value) in [
-            (r#"{"$bytes": "?"}"#, Value::Map(vec![("$bytes".into(), "?".into())].into())),
-            (r#"{"$float": [1]}"#, Value::Map(vec![("$float".into(), vec![1].into())].into())),
-            (r#"{"$map": {}}"#, Value::Map(vec![("$map".into(), Value::Map(vec![].into()))].into())),
-        ] {
-            let sentence = refusal_of(text);
-            assert!(!sentence.contains("begins like JSON"), "{sentence}");
-            assert_eq!(paste(&sentence, "or write ", " for a map with that key"), value, "{sentence}");
-            assert_eq!(paste(&sentence, "and ", " or --text"), text.into(), "{sentence}");
-        }
-    }
-
-    #[test]
-    fn texts_that_only_remind_of_values_are_texts() {
-        for text in [
-            "+3",
-            "007",
-            "-007",
-            "+491234567",
-            "2024_01",
-            "1_00",
-            "_1",
-            "1_",
-            ".",
-            "-.",
-            "..",
-            "1.2.3",
-            ".x",
-            "v5.",
-            "0x",
-            "0xyz",
-            "e5",
-            ".e5",
-            "1e",
-            "01.02",
-            "none",
-            "TRUE",
-            "yes",
-            "nano",
-            "info",
-            "-x",
-            "+",
-            "b",
-            "it's",
-            "'tis",
-            "(see below)",
-            "(see, below)",
-            "(1)",
-            "j",
-            "4J",
-            "print(1)",
-            "set",
-            "f(x)",
-            "-None",
-            "hello, world",
-            "x,",
-            "1, x",
-            ",",
-            "1,2 of 3",
-            "12:30",
-            "1;2",
-            "1/2",
-            "1+2",
-            "10.0.0.1",
-            "rock'n'roll",
-            "'n' more",
-            "it's, isn't",
-            "....",
-            "...and more",
-            "Ellipsis",
-            "undefined",
-            "NULL",
-            "nil",
-            "1L",
-            "00",
-            "(a)",
-            "int",
-            "a=1",
-        ] {
-            assert_eq!(Input::default().argument(text).unwrap(), text.into(), "{text}");
-        }
-    }
-}
+mod tests;

@@ -2,7 +2,10 @@
 
 use daffi::Value;
 
-use crate::{json, meant};
+use crate::{
+    json,
+    meant::{self, one_line},
+};
 
 /// What Python means by a text.
 #[derive(Debug)]
@@ -15,6 +18,9 @@ pub(crate) enum Meaning {
 
 /// Levels of what is in each other that are read: deeper ones nobody types.
 const DEPTH: usize = 32;
+
+/// Keys of one dict that are read, each of which is compared with all.
+const MOST_KEYS: usize = 256;
 
 /// Reads a whole text: one value, or several with commas between them, which are a tuple. `None`:
 /// it is nothing that Python writes, or no more than a number.
@@ -119,7 +125,8 @@ impl<'a> Reader<'a> {
         }
         match self.text()? {
             Some(text) => Some(text),
-            None => self.number_or_call(),
+            // What stands in no brackets may be the number of a room, as in `5j, 12j`.
+            None => self.number_or_call(depth),
         }
     }
 
@@ -142,7 +149,14 @@ impl<'a> Reader<'a> {
             }
             is_set = is_alone;
             let held = if is_set { Value::Null } else { self.value(depth)? };
-            entries.push((key, held));
+            if entries.len() == MOST_KEYS {
+                return None;
+            }
+            // The key that came first stays, with what came last.
+            match entries.iter_mut().find(|(known, _)| is_same_key(known, &key)) {
+                Some((_, earlier)) => *earlier = held,
+                None => entries.push((key, held)),
+            }
         }
         Some(if is_set { self.none_in_json("a set") } else { Value::Map(entries.into()) })
     }
@@ -162,7 +176,8 @@ impl<'a> Reader<'a> {
             let letters = self.rest.len() - self.rest.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
             let (prefix, quoted) = self.rest.split_at(letters);
             let prefix = prefix.to_ascii_lowercase();
-            let is_known = ["", "b", "br", "f", "fr", "r", "rb", "rf", "u"].contains(&prefix.as_str());
+            // What stands in an `f""` nobody knows here.
+            let is_known = ["", "b", "br", "r", "rb", "u"].contains(&prefix.as_str());
             if !is_known || !quoted.starts_with(['\'', '"']) {
                 break;
             }
@@ -170,8 +185,12 @@ impl<'a> Reader<'a> {
                 if quoted.starts_with("\'\'\'") || quoted.starts_with("\"\"\"") { &quoted[..3] } else { &quoted[..1] };
             let within = before(&quoted[mark.len()..], mark)?;
             self.rest = &quoted[within.len() + 2 * mark.len()..];
-            chars.extend(if prefix.contains('r') { within.chars().collect() } else { unescape(within)? });
-            if *is_bytes.get_or_insert(prefix.contains('b')) != prefix.contains('b') {
+            let has_bytes = prefix.contains('b');
+            if has_bytes && !within.is_ascii() || mark.len() == 1 && has_bare_break(within) {
+                return None;
+            }
+            chars.extend(if prefix.contains('r') { within.chars().collect() } else { unescape(within, has_bytes)? });
+            if *is_bytes.get_or_insert(has_bytes) != has_bytes {
                 return None;
             }
         }
@@ -186,7 +205,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A word that stands for a value, a number, or what Python writes as a call of a class.
-    fn number_or_call(&mut self) -> Option<Value> {
+    fn number_or_call(&mut self, depth: usize) -> Option<Value> {
         let is_part = |c: char| c.is_ascii_alphanumeric() || "_.+-".contains(c);
         let word_end = self.rest.find(|c| !is_part(c)).unwrap_or(self.rest.len());
         let (found, rest) = self.rest.split_at(word_end);
@@ -194,44 +213,80 @@ impl<'a> Reader<'a> {
         if let Some(value) = word(found) {
             return Some(value);
         }
-        if !rest.starts_with('(') {
-            if is_complex(found) {
+        let Some(rest) = rest.strip_prefix('(') else {
+            if is_complex(found) || depth + 1 < DEPTH && is_imaginary(found) {
                 return Some(self.none_in_json("a complex number"));
             }
             let json = meant::number(found);
             let json = json.as_deref().unwrap_or_else(|| found.strip_prefix('+').unwrap_or(found));
             return json::parse(json).ok();
-        }
-        let within = &rest[1..];
-        let length = call_length(within)?;
-        self.rest = &within[length + 1..];
+        };
+        self.rest = rest;
+        let args = self.arguments(depth)?;
         let name = found.rsplit_once('.').map_or(found, |(_, name)| name);
         if name == "float" {
-            let quoted = within[..length].trim_matches(|c: char| c == '\'' || c == '"' || c.is_whitespace());
-            return word(quoted).filter(|value| matches!(value, Value::Float(_)));
+            let [Value::Str(text)] = &args[..] else { return None };
+            return word(text).filter(|value| matches!(value, Value::Float(_)));
         }
-        let (_, what) = CLASSES.iter().find(|(class, _)| *class == name)?;
+        let (.., what) = CLASSES.iter().find(|(class, takes, _)| *class == name && takes.fits(&args))?;
         Some(self.none_in_json(what))
+    }
+
+    /// What stands in the parentheses behind the name of a class: values, some behind their names.
+    fn arguments(&mut self, depth: usize) -> Option<Vec<Value>> {
+        let mut args = Vec::new();
+        while !self.takes(")") {
+            if !args.is_empty() && !self.takes(",") {
+                return None;
+            }
+            if !args.is_empty() && self.takes(")") {
+                break;
+            }
+            self.rest = self.rest.trim_start();
+            let name_end = self.rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(self.rest.len());
+            let named = self.rest[name_end..].strip_prefix('=').filter(|_| name_end > 0);
+            self.rest = named.unwrap_or(self.rest);
+            let is_constant = CONSTANTS.iter().any(|constant| self.takes(constant));
+            let value = if is_constant { Value::Null } else { self.value(depth)? };
+            // What has a name is none of those that have to be first.
+            args.push(if named.is_some() { Value::Null } else { value });
+        }
+        Some(args)
     }
 }
 
-/// The bytes of a call's arguments: up to the parenthesis that ends them.
-fn call_length(text: &str) -> Option<usize> {
-    let (mut open, mut quote, mut is_escaped) = (1_usize, None, false);
-    for (at, c) in text.char_indices() {
-        match (quote, c) {
-            _ if is_escaped => is_escaped = false,
-            (Some(_), '\\') => is_escaped = true,
-            (Some(mark), c) if c == mark => quote = None,
-            (Some(_), _) => {}
-            (None, '\'' | '"') => quote = Some(c),
-            (None, '(') => open += 1,
-            (None, ')') if open == 1 => return Some(at),
-            (None, ')') => open -= 1,
-            (None, _) => {}
+/// What stands for itself among the arguments of classes.
+const CONSTANTS: [&str; 5] =
+    ["datetime.timezone.utc", "<class 'int'>", "<class 'list'>", "<class 'dict'>", "<class 'set'>"];
+
+/// Whether Python takes both for the same key: `1`, `1.0` and `True` are one.
+fn is_same_key(one: &Value, other: &Value) -> bool {
+    let number = |value: &Value| match value {
+        Value::Bool(is) => Some(f64::from(u8::from(*is))),
+        Value::Float(number) => Some(*number),
+        Value::Int(_) | Value::BigInt(_) => one_line(value).parse().ok(),
+        _ => None,
+    };
+    match (one, other) {
+        (Value::List(one), Value::List(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same_key(one, other))
         }
+        (Value::Int(_) | Value::BigInt(_), Value::Int(_) | Value::BigInt(_)) => one == other,
+        _ => match (number(one), number(other)) {
+            (Some(one), Some(other)) => one == other,
+            _ => one == other,
+        },
     }
-    None
+}
+
+/// Whether a line ends in it without a backslash before, which only three quotes allow.
+fn has_bare_break(within: &str) -> bool {
+    let mut is_escaped = false;
+    within.chars().any(|c| {
+        let is_bare = c == '\n' && !is_escaped;
+        is_escaped = c == '\\' && !is_escaped;
+        is_bare
+    })
 }
 
 /// What stands before the mark that no backslash takes for a text.
@@ -248,37 +303,38 @@ fn before<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
     None
 }
 
-/// The characters for which a text with escapes of Python stands. `None`: Python writes none such.
-fn unescape(text: &str) -> Option<Vec<char>> {
-    let (mut all, mut chars) = (Vec::new(), text.chars());
+/// The characters for which a text with escapes of Python stands, or the bytes as such. `None`:
+/// Python writes none such, or it names a character, and the names are not known here.
+fn unescape(text: &str, is_bytes: bool) -> Option<Vec<char>> {
+    let (mut all, mut chars) = (Vec::new(), text.chars().peekable());
     while let Some(c) = chars.next() {
         if c != '\\' {
             all.push(c);
             continue;
         }
         let digits = match chars.next()? {
-            'n' => {
-                all.push('\n');
-                continue;
-            }
-            'r' => {
-                all.push('\r');
-                continue;
-            }
-            't' => {
-                all.push('\t');
-                continue;
-            }
+            // The line goes on.
+            '\n' => continue,
             'x' => 2,
-            'u' => 4,
-            'U' => 8,
-            mark @ ('\\' | '\'' | '"') => {
-                all.push(mark);
+            'u' if !is_bytes => 4,
+            'U' if !is_bytes => 8,
+            'N' if !is_bytes => return None,
+            first @ '0'..='7' => {
+                let mut number = first.to_digit(8)?;
+                for _ in 0..2 {
+                    let Some(digit) = chars.peek().and_then(|c| c.to_digit(8)) else { break };
+                    number = number * 8 + digit;
+                    chars.next();
+                }
+                all.push(char::from_u32(number)?);
                 continue;
             }
-            // Python leaves what it does not know.
-            other => {
-                all.extend(['\\', other]);
+            mark => {
+                match SIMPLE_ESCAPES.iter().find(|(letter, _)| *letter == mark) {
+                    Some((_, meant)) => all.push(*meant),
+                    // Python leaves what it does not know.
+                    None => all.extend(['\\', mark]),
+                }
                 continue;
             }
         };
@@ -291,40 +347,81 @@ fn unescape(text: &str) -> Option<Vec<char>> {
     Some(all)
 }
 
-/// Classes whose values JSON has not, by the names that Python writes them with.
-const CLASSES: [(&str, &str); 23] = [
-    ("set", "a set"),
-    ("frozenset", "a set"),
-    ("Decimal", "a decimal"),
-    ("Fraction", "a fraction"),
-    ("UUID", "a UUID"),
-    ("date", "a date"),
-    ("time", "a time"),
-    ("datetime", "a date and time"),
-    ("timedelta", "a duration"),
-    ("ZoneInfo", "a time zone"),
-    ("bytearray", "bytes"),
-    ("memoryview", "bytes"),
-    ("OrderedDict", "a dict"),
-    ("defaultdict", "a dict"),
-    ("Counter", "a dict"),
-    ("deque", "a list"),
-    ("complex", "a complex number"),
-    ("range", "a range"),
-    ("dict", "a dict"),
-    ("mappingproxy", "a dict"),
-    ("array", "an array"),
-    ("PosixPath", "a path"),
-    ("Path", "a path"),
+/// What stands behind a backslash, and what both mean.
+const SIMPLE_ESCAPES: [(char, char); 10] = [
+    ('\\', '\\'),
+    ('\'', '\''),
+    ('"', '"'),
+    ('a', '\u{7}'),
+    ('b', '\u{8}'),
+    ('f', '\u{c}'),
+    ('n', '\n'),
+    ('r', '\r'),
+    ('t', '\t'),
+    ('v', '\u{b}'),
 ];
 
-/// `1j`, `1+2j` and `(1+2j)`.
+/// What Python writes in the parentheses of a class. Anything else is a text that reminds of it.
+enum Takes {
+    /// Nothing, or what is no number first.
+    Parts,
+    /// At least so many.
+    AtLeast(usize),
+}
+
+impl Takes {
+    fn fits(&self, args: &[Value]) -> bool {
+        match self {
+            Self::Parts => !matches!(args.first(), Some(Value::Int(_) | Value::BigInt(_) | Value::Float(_))),
+            Self::AtLeast(least) => args.len() >= *least,
+        }
+    }
+}
+
+/// Classes whose values JSON has not, by the names that Python writes them with.
+const CLASSES: [(&str, Takes, &str); 24] = [
+    ("set", Takes::Parts, "a set"),
+    ("frozenset", Takes::Parts, "a set"),
+    ("Decimal", Takes::AtLeast(1), "a decimal"),
+    ("Fraction", Takes::AtLeast(1), "a fraction"),
+    ("UUID", Takes::AtLeast(1), "a UUID"),
+    ("date", Takes::AtLeast(3), "a date"),
+    ("time", Takes::AtLeast(2), "a time"),
+    ("datetime", Takes::AtLeast(3), "a date and time"),
+    ("timedelta", Takes::AtLeast(1), "a duration"),
+    ("ZoneInfo", Takes::AtLeast(1), "a time zone"),
+    ("bytearray", Takes::Parts, "bytes"),
+    ("memoryview", Takes::Parts, "bytes"),
+    ("OrderedDict", Takes::Parts, "a dict"),
+    ("defaultdict", Takes::Parts, "a dict"),
+    ("Counter", Takes::Parts, "a dict"),
+    ("deque", Takes::Parts, "a list"),
+    ("complex", Takes::AtLeast(1), "a complex number"),
+    // `range(5)` is a text as much.
+    ("range", Takes::AtLeast(2), "a range"),
+    ("dict", Takes::Parts, "a dict"),
+    ("mappingproxy", Takes::Parts, "a dict"),
+    ("array", Takes::Parts, "an array"),
+    ("PosixPath", Takes::Parts, "a path"),
+    ("PurePosixPath", Takes::Parts, "a path"),
+    ("Path", Takes::Parts, "a path"),
+];
+
+/// `1+2j` and `(1+2j)`.
 fn is_complex(text: &str) -> bool {
     let bare = text.strip_prefix('(').and_then(|text| text.strip_suffix(')')).unwrap_or(text);
     let Some(parts) = bare.strip_suffix('j').filter(|_| !bare.starts_with(|c: char| c.is_alphabetic())) else {
         return false;
     };
-    let is_number = |part: &str| part.parse::<f64>().is_ok();
     let halves = |at: usize| is_number(&parts[..at]) && is_number(&parts[at..]);
-    is_number(parts) || parts.match_indices(['+', '-']).any(|(at, _)| at > 0 && halves(at))
+    parts.match_indices(['+', '-']).any(|(at, _)| at > 0 && halves(at))
+}
+
+/// `1j`, which may as well be the number of a room.
+fn is_imaginary(text: &str) -> bool {
+    text.strip_suffix('j').is_some_and(|part| is_number(part) && !part.starts_with(|c: char| c.is_alphabetic()))
+}
+
+fn is_number(part: &str) -> bool {
+    part.parse::<f64>().is_ok()
 }

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 use crate::{
     connection::{has_meaning, of_schemes, sentence, ws_ping},
-    failure::{Failure, lack, of_settings, unheard},
+    failure::{Failure, lack, of_end, of_settings, unheard},
     interrupts::Interrupts,
     output,
     quantity::Seconds,
@@ -287,12 +287,13 @@ pub(crate) fn announce(endpoints: &[Endpoint], admin: Option<&Admin>) -> Result<
 }
 
 /// Waits until a node has ended, whose supervisor is told that it is ready; meanwhile `signals` are
-/// obeyed. A signal that came before it listened for signals itself stops it all the same.
+/// obeyed. A signal that came before it listened for signals itself stops it all the same. `why`
+/// tells of a client what its last attempt to connect failed by.
 pub(crate) async fn until_ended(
     interrupts: &Interrupts,
     join: impl Future<Output = io::Result<Ended>>,
     stop: impl Future<Output = ()>,
-    name: &str,
+    (name, why): (&str, impl Fn() -> Option<Arc<str>>),
     signals: impl Future<Output = Infallible>,
 ) -> Result<(), Failure> {
     interrupts.be_patient();
@@ -308,7 +309,10 @@ pub(crate) async fn until_ended(
         std::future::pending::<Infallible>().await
     };
     tokio::select! {
-        how = join => report_end(how, name),
+        how = join => match how {
+            Ok(how) => of_end(how, name, why().as_deref()).map_or(Ok(()), Err),
+            Err(error) => Err(unheard(&error)),
+        },
         never = stopping => match never {},
         never = signals => match never {},
     }
@@ -324,25 +328,5 @@ pub(crate) async fn log_members(mut events: impl Stream<Item = MemberEvent> + Un
             MemberEvent::Evicted(_) => tracing::info!(node, "evicted by a newer connection of its name"),
             _ => tracing::info!(node, "changed"),
         }
-    }
-}
-
-/// How a node's end is told.
-fn report_end(how: io::Result<Ended>, name: &str) -> Result<(), Failure> {
-    match how {
-        Ok(Ended::Evicted) => {
-            Err(Failure::NoConnection(format!("a newer connection took the name {name}: choose another --name")))
-        }
-        Ok(Ended::CutOff(calls)) => Err(Failure::CutOff(format!(
-            "{calls} {} not answered when --grace was over, and cut off: a longer --grace waits for more",
-            if calls == 1 { "call was" } else { "calls were" }
-        ))),
-        Ok(Ended::Unsent { requests, bytes }) => Err(Failure::CutOff(format!(
-            "{requests} requests that nobody answers, {bytes} bytes, were not sent when --grace was over: the router takes nothing"
-        ))),
-        Ok(Ended::Stopped) => Ok(()),
-        Ok(how @ Ended::CannotConnect) => Err(Failure::NoConnection(how.to_string())),
-        Ok(how) => Err(Failure::Failed(how.to_string())),
-        Err(error) => Err(unheard(&error)),
     }
 }

@@ -215,7 +215,11 @@ pub fn callbacks(input: TokenStream) -> TokenStream {
 /// - The client, `CalcClient` for a trait `Calc` unless `#[remote(client = "..")]` names it, has
 ///   the same methods, without `Context`. Each sends all its arguments by position and returns
 ///   `Result<T, CallError>`, also where the trait says `Result<T, E>`. `new(client)` makes one;
-///   `with(client.rpc().timeout(..))` sets receiver, timeout and format.
+///   `with(client.rpc().timeout(..))` sets receiver, timeout and format. The futures that its
+///   methods return begin with the arguments written, and hold none of them.
+/// - For an `items: Incoming<T>` of the trait, a method of the client takes a stream of `T` that is
+///   `Send`. Clients of a trait have no `send_local`: `client.rpc().send_local(..)` takes a stream
+///   that is not.
 ///
 /// ```
 /// use daffi::{CallError, Client, Service, remote};

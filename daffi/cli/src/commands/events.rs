@@ -2,14 +2,14 @@ use std::time::SystemTime;
 
 use anstyle::{AnsiColor, Style};
 use clap::Args;
-use daffi::{Ended, MemberEvent, Role};
+use daffi::{MemberEvent, Role};
 use futures::StreamExt;
 use serde::Serialize;
 
 use crate::{
     commands::no_connection_yet,
     connection::{Connection, Place},
-    failure::Failure,
+    failure::{Failure, of_end},
     interrupts::Interrupts,
     names::shown_name,
     output,
@@ -53,11 +53,9 @@ impl Events {
                 output::print_styled(&readable(&event))?;
             }
         }
-        Err(Failure::NoConnection(match client.join().await {
-            Ok(Ended::Evicted) => format!("a newer connection took the name {}: choose another --name", client.name()),
-            Ok(how) => how.to_string(),
-            Err(_) => "the connection was stopped".to_owned(),
-        }))
+        let stopped = || Failure::NoConnection("the connection was stopped".to_owned());
+        let Ok(how) = client.join().await else { return Err(stopped()) };
+        Err(of_end(how, client.name(), client.last_failure().as_deref()).unwrap_or_else(stopped))
     }
 }
 

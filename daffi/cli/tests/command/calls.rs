@@ -234,7 +234,9 @@ fn what_is_wrong_is_named() {
 fn what_cannot_be_measured_is_told_for_what_it_is() {
     let demo = Running::demo();
     let at = demo.endpoint();
-    for more in [&[][..], &["--warm-up", "0"], &["-r", "nobody"], &["-f", "64", "-c", "2"]] {
+    for more in
+        [&[][..], &["--warm-up", "0"], &["-r", "nobody"], &["-f", "64", "-c", "2"], &["--rate", "1", "-f", "64"]]
+    {
         // It would take longer than a test waits.
         let ran = run(&[&["bench", &at, "nope", "-d", "1h"], more].concat());
         assert!(ran.failure(1).contains("exposes nope; `daffi members tcp://"), "{more:?}: {ran:?}");

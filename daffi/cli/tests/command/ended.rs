@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use daffi_testing::SocketPath;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::support::{Ran, Running, TempFile, command, end_of, finished, hears_signals, run, signal};
@@ -146,4 +147,27 @@ fn a_command_that_nohup_started_outlives_its_terminal() {
     hears_signals(&child);
     signal(&child, "HUP");
     assert_eq!(end_of(&mut child, || "call".to_owned()).code(), Some(0));
+}
+
+/// A service with the name of a node came to the place of its router.
+#[test]
+fn what_can_connect_no_more_says_why_and_what_to_do() {
+    for (command, sign) in [("demo --name twin --connect", "connected to"), ("events --name twin", "following")] {
+        let path = SocketPath::new();
+        let at = path.endpoint();
+        let mut router = Running::start(&["router", "--listen", &at]);
+        router.endpoint();
+        let args: Vec<_> = command.split(' ').chain([&*at]).collect();
+        let mut node = Running::start(&args);
+        node.log(sign);
+        router.signal("TERM");
+        assert!(router.end().success());
+        let service = Running::start(&["demo", "--listen", &at, "--name", "twin"]);
+        service.endpoint();
+        assert_eq!(node.end().code(), Some(3), "{}", node.told());
+        let said = node.log("error: ");
+        assert!(said.contains("the service has the name of this node, twin"), "{said}");
+        assert!(said.contains("choose another --name"), "{said}");
+        assert!(!said.contains("last_failure"), "{said}");
+    }
 }

@@ -108,7 +108,7 @@ fn another_protocol_is_named() {
         (&at, "wss", None),
         (&at, "tcp", Some("use tls:// on both sides")),
         (&at, "ws", Some("use wss:// in place of ws://")),
-        (&deaf, "tls", Some("use tcp:// in place of tls://")),
+        (&deaf, "tls", Some("it may be restarting, or refuse this client")),
         (&deaf, "wss", Some("ws:// in place of wss://")),
         (&deaf, "ws", Some("use tcp:// in place of ws://")),
     ] {
@@ -246,7 +246,7 @@ fn wrong_usage_is_json_where_that_is_asked_for() {
         (&["bench", "--json", "-f", "0"], "a whole number from 1 to"),
         (&["ping", "--json", "-n", "0"], "a whole number from 1 to"),
         (&["members", "--json", "one", "two"], "unexpected argument 'two' found"),
-        (&["call", "--json", "f", "-Infinity"], "-Infinity is how Python writes it"),
+        (&["call", "--json", "f", "-Infinity"], "-Infinity is how JavaScript writes it"),
         (&["context", "list", "--json", "more"], "unexpected argument 'more' found"),
     ] {
         let ran = run(args);

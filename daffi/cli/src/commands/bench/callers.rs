@@ -21,6 +21,9 @@ use crate::{failure::Failure, interrupts::Interrupts, invocation::Invoked, sugge
 
 /// The pause after which a caller that cannot call at all tries again.
 const PAUSE: Duration = Duration::from_millis(10);
+/// How long those whom nobody takes wait for another to be taken: a worker that is restarted comes
+/// back.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How often the line of progress is drawn.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -117,7 +120,7 @@ pub(super) async fn measure(
     let places = callers.min(PLACES);
     let notes: Vec<_> = std::iter::repeat_with(|| Arc::new(Mutex::new(Notes::new()))).take(places).collect();
     let (invoked, results) = (Arc::new(invoked), plan.results);
-    let beginning = Arc::new(watch::Sender::new(Beginning::Unknown { refused: 0 }));
+    let beginning = Arc::new(watch::Sender::new(Beginning::Unknown { begun: 0, refused: 0 }));
     let caller = |number: usize| {
         let rpc = rpcs[number / plan.in_flight].clone();
         let (invoked, beginning) = (Arc::clone(&invoked), Arc::clone(&beginning));
@@ -186,11 +189,13 @@ impl Due {
 /// name that is wrong stays so.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Beginning {
-    /// So many callers found nobody who takes their calls, and no call was taken.
-    Unknown { refused: usize },
+    /// So many callers have made their first call, so many of them found nobody who takes it, and
+    /// no call was taken.
+    Unknown { begun: usize, refused: usize },
     /// Somebody took a call.
     Taken,
-    /// Nobody took the first call of any caller.
+    /// Nobody took the first call of any caller, or of all that had called when one had waited long
+    /// enough.
     Refused,
 }
 
@@ -209,7 +214,7 @@ struct Caller {
 impl Caller {
     /// Calls again and again until the end, and notes the calls that began after the start.
     async fn call_on(self, mut due: Option<Due>) {
-        let mut is_taken = false;
+        let (mut is_taken, mut is_first) = (false, true);
         loop {
             let begun = match &mut due {
                 None => Instant::now(),
@@ -219,8 +224,8 @@ impl Caller {
                     }
                     let this = due.next;
                     due.next += due.step;
-                    if this < self.end {
-                        sleep_until(this.into()).await;
+                    if this < self.end && !self.sleeps_until(this, is_first).await {
+                        return;
                     }
                     this
                 }
@@ -228,6 +233,9 @@ impl Caller {
             // A call that is due after the end does not begin, for more calls may be wanted than
             // can be made.
             if begun >= self.end || Instant::now() >= self.end {
+                return;
+            }
+            if std::mem::replace(&mut is_first, false) && !self.begins() {
                 return;
             }
             let called = self.call().await;
@@ -255,21 +263,75 @@ impl Caller {
         }
     }
 
+    /// Sleeps until a call is due. `false`: nobody takes the calls of others, so it has no first.
+    async fn sleeps_until(&self, due: Instant, is_first: bool) -> bool {
+        if !is_first {
+            sleep_until(due.into()).await;
+            return true;
+        }
+        let mut decided = self.beginning.subscribe();
+        let refused = async { decided.wait_for(|beginning| *beginning == Beginning::Refused).await.is_ok() };
+        tokio::select! {
+            () = sleep_until(due.into()) => true,
+            is_refused = refused => !is_refused,
+        }
+    }
+
+    /// Notes that a caller makes its first call. `false`: it is to make none.
+    fn begins(&self) -> bool {
+        let mut does = true;
+        self.beginning.send_if_modified(|beginning| {
+            match beginning {
+                Beginning::Unknown { begun, .. } => *begun += 1,
+                Beginning::Taken => {}
+                Beginning::Refused => does = false,
+            }
+            false
+        });
+        does
+    }
+
     /// Waits whether somebody takes the call of another caller; nobody took the first one of this.
     /// `false`: nobody does in time, so the run has ended.
     async fn await_taken(&self) -> bool {
         let mut decided = self.beginning.subscribe();
+        let mut is_first_refused = false;
         self.beginning.send_if_modified(|beginning| {
-            if let Beginning::Unknown { refused } = beginning {
-                *refused += 1;
-                if *refused == self.callers {
-                    *beginning = Beginning::Refused;
-                }
+            let Beginning::Unknown { refused, .. } = beginning else { return false };
+            *refused += 1;
+            is_first_refused = *refused == 1;
+            let are_all = *refused == self.callers;
+            if are_all {
+                *beginning = Beginning::Refused;
             }
-            true
+            are_all
         });
         let decided = decided.wait_for(|beginning| !matches!(beginning, Beginning::Unknown { .. }));
-        matches!(timeout_at(self.end.into(), decided).await, Ok(Ok(beginning)) if *beginning == Beginning::Taken)
+        let decided = timeout_at(self.end.into(), async { decided.await.is_ok_and(|how| *how == Beginning::Taken) });
+        tokio::select! {
+            decided = decided => decided.unwrap_or(false),
+            () = self.give_up(), if is_first_refused => false,
+        }
+    }
+
+    /// Decides for all that nobody takes their calls, once that has been so for long enough and no
+    /// first call is open, which somebody may have taken. Some callers may have none due for long.
+    async fn give_up(&self) {
+        let mut pause = PATIENCE;
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = PAUSE;
+            let has_given_up = self.beginning.send_if_modified(|beginning| {
+                let is_hopeless = matches!(beginning, Beginning::Unknown { begun, refused } if *begun == *refused);
+                if is_hopeless {
+                    *beginning = Beginning::Refused;
+                }
+                is_hopeless
+            });
+            if has_given_up {
+                return;
+            }
+        }
     }
 
     /// Calls, and gives how many results were taken one by one.
@@ -363,18 +425,21 @@ mod tests {
         (service, Client::builder("caller").connect(at).await.unwrap())
     }
 
-    /// A list may reach one connection before another.
-    #[tokio::test]
-    async fn one_caller_that_finds_nobody_goes_on_when_the_call_of_another_is_taken() {
-        let (there, here) = (serve("mem://bench-there", "f").await, serve("mem://bench-here", "other").await);
-        let invoked = Invoked {
+    fn calling_f() -> Invoked {
+        Invoked {
             address: parse_address("tcp://127.0.0.1:1").unwrap(),
             method: "f".to_owned(),
             args: DynArgs::default(),
             serde: None,
             timeout: None,
             headers: Vec::new(),
-        };
+        }
+    }
+
+    /// A list may reach one connection before another.
+    #[tokio::test]
+    async fn one_caller_that_finds_nobody_goes_on_when_the_call_of_another_is_taken() {
+        let (there, here) = (serve("mem://bench-there", "f").await, serve("mem://bench-here", "other").await);
         let plan = Plan {
             in_flight: 1,
             period: None,
@@ -384,9 +449,27 @@ mod tests {
         };
         let interrupts = Interrupts::listen(false).unwrap();
         let rpcs = vec![here.1.rpc(), there.1.rpc()];
-        let (measured, ended) = measure(rpcs, there.1.clone(), invoked, &plan, &interrupts).await;
+        let (measured, ended) = measure(rpcs, there.1.clone(), calling_f(), &plan, &interrupts).await;
         assert!(ended.is_ok() && measured.calls() > 0);
         let errors: Vec<_> = measured.errors.iter().collect();
         assert!(matches!(errors[..], [("ReceiverNotFound", 1..)]), "{errors:?}");
+    }
+
+    /// Callers whose first call is due in a minute have nothing to tell.
+    #[tokio::test]
+    async fn what_nobody_takes_ends_before_all_callers_have_called() {
+        let (_service, client) = serve("mem://bench-nobody", "other").await;
+        let plan = Plan {
+            in_flight: 64,
+            period: Some(Duration::from_secs(1)),
+            warm_up: Duration::ZERO,
+            duration: Duration::from_secs(3600),
+            results: None,
+        };
+        let interrupts = Interrupts::listen(false).unwrap();
+        let (measured, ended) = measure(vec![client.rpc()], client.clone(), calling_f(), &plan, &interrupts).await;
+        assert!(ended.is_ok() && measured.calls() + measured.failed_count() == 0);
+        assert!(measured.early_failure.is_some());
+        assert!(measured.elapsed < Duration::from_secs(30), "{:?}", measured.elapsed);
     }
 }

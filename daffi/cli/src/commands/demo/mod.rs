@@ -148,7 +148,7 @@ impl Demo {
             watching.abort();
             service.stop().await;
         };
-        until_ended(interrupts, service.join(), stop, service.name(), signals).await
+        until_ended(interrupts, service.join(), stop, (service.name(), || None), signals).await
     }
 
     async fn work(&self, routers: &Address, interrupts: &Interrupts) -> Result<(), Failure> {
@@ -190,7 +190,9 @@ impl Demo {
         }
         let members = || group.clients().map(|client| client.members().iter().count()).sum();
         let signals = signals.obey(interrupts, || || reload_certificates(None), || log_members_count(members()));
-        until_ended(interrupts, group.join(), group.stop(), &name, signals).await
+        // Of several routers the first that says so: another may be gone for another reason.
+        let why = || group.clients().find_map(|client| client.last_failure());
+        until_ended(interrupts, group.join(), group.stop(), (&name, why), signals).await
     }
 }
 

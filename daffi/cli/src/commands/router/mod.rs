@@ -147,7 +147,7 @@ impl Router {
             watching.abort();
             router.stop().await;
         };
-        let ended = until_ended(interrupts, router.join(), stop, router.name(), signals).await;
+        let ended = until_ended(interrupts, router.join(), stop, (router.name(), || None), signals).await;
         log!(router.stats(), "stopped");
         ended
     }
