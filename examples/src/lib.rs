@@ -50,12 +50,19 @@ fn of_program(usage: &str) -> String {
     format!("usage: {}{usage}", name.display())
 }
 
-/// What ends a program: an error, which is told in its own words and not as Rust writes its parts.
+/// What ends a program: an error, which is told in its own words and those of what is behind it,
+/// and not as Rust writes its parts. A program of your own has `Box<dyn std::error::Error>` in its
+/// place.
 pub struct Problem(String);
 
 impl<E: Error> From<E> for Problem {
     fn from(error: E) -> Self {
-        Self(error.to_string())
+        let (mut text, mut cause) = (error.to_string(), error.source());
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        Self(text)
     }
 }
 

@@ -45,7 +45,7 @@ fn given_up() -> usize {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), daffi_examples::Problem> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [] = daffi_examples::options([]);
     let router = Router::builder("router").bind("tcp://127.0.0.1:0").await?;
     let at = router.endpoints()[0].as_str();

@@ -102,7 +102,7 @@ fn echo(value: Value) -> Value {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), daffi_examples::Problem> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [] = daffi_examples::options([]);
     let service =
         Service::builder("echo-service").format(Cbor).callbacks(callbacks![echo]).bind("tcp://127.0.0.1:0").await?;

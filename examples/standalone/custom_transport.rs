@@ -70,7 +70,7 @@ fn process_id() -> u32 {
 }
 
 /// Nothing may be printed here: stdout carries the frames.
-async fn serve() -> Result<(), daffi_examples::Problem> {
+async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let parent = Parent { endpoint: "child://stdin".parse()?, accepted: false };
     let service = Service::builder("child").callbacks(callbacks![process_id]).listen(vec![Box::new(parent)])?;
     let mut events = service.events();
@@ -80,7 +80,7 @@ async fn serve() -> Result<(), daffi_examples::Problem> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), daffi_examples::Problem> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     match &daffi_examples::arguments("")[..] {
         [] => {}
         [word] if word == "serve" => return serve().await,

@@ -89,7 +89,7 @@ fn half(number: f64) -> f64 {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), daffi_examples::Problem> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [] = daffi_examples::options([]);
     let service = Service::builder("greeter")
         .format(JsonLines)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use daffi::{LeastInFlight, prelude::*};
 
 #[tokio::main]
-async fn main() -> Result<(), daffi_examples::Problem> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [] = daffi_examples::options([]);
     let router = Router::builder("kitchen").bind("tcp://127.0.0.1:0").await?;
     let at = router.endpoints()[0].as_str();

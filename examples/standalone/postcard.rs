@@ -19,7 +19,7 @@ fn area(shape: Shape) -> f64 {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), daffi_examples::Problem> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [] = daffi_examples::options([]);
     let service = Service::builder("shape-service").callbacks(callbacks![area]).bind("tcp://127.0.0.1:0").await?;
     let client = Client::builder("shape-client").connect(service.endpoints()[0].as_str()).await?;

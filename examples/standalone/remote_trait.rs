@@ -21,7 +21,7 @@ impl Calc for Machine {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), daffi_examples::Problem> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [] = daffi_examples::options([]);
     let service =
         Service::builder("calc-service").callbacks(Machine.into_callbacks()).bind("tcp://127.0.0.1:0").await?;

@@ -38,7 +38,7 @@ impl Shop {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), daffi_examples::Problem> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [] = daffi_examples::options([]);
     let service = Service::builder("shop").callbacks(Shop { visits: 0 }).bind("tcp://127.0.0.1:0").await?;
     let client = Client::builder("customer").connect(service.endpoints()[0].as_str()).await?;

@@ -48,7 +48,7 @@ async fn nap(milliseconds: u64) -> &'static str {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), daffi_examples::Problem> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [] = daffi_examples::options([]);
     let service = Service::builder("bedroom")
         .callbacks(callbacks![nap])

@@ -22,7 +22,7 @@ async fn price(_of: String) -> u32 {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), daffi_examples::Problem> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [] = daffi_examples::options([]);
     // Here spans stay in memory, to be printed; `opentelemetry-otlp` has an exporter that sends
     // them to a collector, in place of this one.

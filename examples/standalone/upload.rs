@@ -33,7 +33,7 @@ async fn pieces(path: &str) -> io::Result<impl Stream<Item = io::Result<Bytes>> 
 }
 
 #[tokio::main]
-async fn main() -> Result<(), daffi_examples::Problem> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let usage = " [FILE]";
     let files = daffi_examples::arguments(usage);
     if files.len() > 1 {

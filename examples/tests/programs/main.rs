@@ -9,10 +9,14 @@ mod program;
 mod readme;
 mod server;
 
-use std::{net::TcpListener, time::Duration};
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    time::Duration,
+};
 
 use daffi_testing::Browser;
 use libtest_mimic::{Arguments, Failed, Trial};
+use tokio::net::TcpSocket;
 
 use crate::{
     catalogue::{Catalogue, Pairing, Routing, Source},
@@ -111,14 +115,14 @@ fn used(name: &str) -> Result<(), Failed> {
         }
     }
     let Some(option) = takes_address else { return Ok(()) };
-    // A port at which somebody else listens, and one at which nobody does.
+    // A port at which somebody else listens, and one at which nobody does and nobody else can.
     let taken = TcpListener::bind("127.0.0.1:0")?;
-    let address = taken.local_addr()?;
-    let reason = if option == "--listen" {
-        "Address already in use"
+    let unheard = TcpSocket::new_v4()?;
+    unheard.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    let (address, reason) = if option == "--listen" {
+        (taken.local_addr()?, "Address already in use")
     } else {
-        drop(taken);
-        "Connection refused"
+        (unheard.local_addr()?, "Connection refused")
     };
     let address = if said.contains("://") { format!("tcp://{address}") } else { address.to_string() };
     let (address, reason) = if said.contains("unix://") {
