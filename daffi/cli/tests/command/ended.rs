@@ -149,9 +149,9 @@ fn a_command_that_nohup_started_outlives_its_terminal() {
     assert_eq!(end_of(&mut child, || "call".to_owned()).code(), Some(0));
 }
 
-/// A service with the name of a node came to the place of its router.
+/// A service with the name of a node came to the place of its router for a while.
 #[test]
-fn what_can_connect_no_more_says_why_and_what_to_do() {
+fn who_was_connected_says_whom_it_meets_and_tries_on() {
     for (command, sign) in [("demo --name twin --connect", "connected to"), ("events --name twin", "following")] {
         let path = SocketPath::new();
         let at = path.endpoint();
@@ -162,12 +162,17 @@ fn what_can_connect_no_more_says_why_and_what_to_do() {
         node.log(sign);
         router.signal("TERM");
         assert!(router.end().success());
-        let service = Running::start(&["demo", "--listen", &at, "--name", "twin"]);
+        let mut service = Running::start(&["demo", "--listen", &at, "--name", "twin"]);
         service.endpoint();
-        assert_eq!(node.end().code(), Some(3), "{}", node.told());
-        let said = node.log("error: ");
+        let said = node.log("trying on");
         assert!(said.contains("the service has the name of this node, twin"), "{said}");
-        assert!(said.contains("choose another --name"), "{said}");
-        assert!(!said.contains("last_failure"), "{said}");
+        assert!(said.contains("give this node another name"), "{said}");
+        service.signal("TERM");
+        assert!(service.end().success());
+        let again = Running::start(&["router", "--listen", &at]);
+        again.endpoint();
+        node.log("connected again");
+        node.signal("TERM");
+        node.end();
     }
 }
