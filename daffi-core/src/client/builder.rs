@@ -149,8 +149,9 @@ impl<F: FormatSet> ClientBuilder<F> {
     }
 
     /// Gives the client at once; it connects in the background, and tries for as long as it lives,
-    /// unless what fails can never work as it is set up: then it ends as
-    /// [`Ended::CannotConnect`](crate::Ended::CannotConnect). Calls made before there is a connection fail at once unless they wait for one.
+    /// unless what fails before its first connection can never work as it is set up: then it ends
+    /// as [`Ended::CannotConnect`](crate::Ended::CannotConnect). Calls made before there is a
+    /// connection fail at once unless they wait for one.
     ///
     /// Must be called within a tokio runtime.
     ///
